@@ -1,0 +1,1 @@
+"""Data sets on disk, read into one index, and the seeded generator of synthetic faces."""

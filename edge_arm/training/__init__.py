@@ -1,0 +1,1 @@
+"""From a face index to a checkpoint."""

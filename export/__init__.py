@@ -1,0 +1,1 @@
+"""From a checkpoint to ONNX files, and from ONNX files to TensorRT engines."""

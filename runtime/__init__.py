@@ -1,0 +1,1 @@
+"""What a device needs: labels, preprocessing, bundles, backends and statistics."""

@@ -1,0 +1,1 @@
+"""The statistics of paired predictions, each with its formula and its source."""
