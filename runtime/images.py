@@ -1,0 +1,118 @@
+"""Reading one picture from disk, completely or not at all.
+
+OpenCV decodes a truncated JPEG to a picture with a grey lower half and only prints a warning.
+A toolkit that measures accuracy cannot accept that, so the end of the file is checked here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_arm.runtime.errors import ImageError
+from edge_arm.runtime.preprocess import Uint8Array
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""File names that are read as pictures, compared in lower case."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A picture and the identity of the file that it came from.
+
+    Attributes:
+        image_hwc: (H, W, 3) uint8 RGB.
+        sha256: of the file's bytes.
+    """
+
+    image_hwc: Uint8Array
+    sha256: str
+
+
+def read_image(path: Path) -> DecodedImage:
+    """Decode a picture to 8-bit RGB: grey is repeated, 16-bit scaled down, alpha dropped.
+
+    A rotation in the EXIF data is applied, as every viewer does.
+
+    Args:
+        path: JPEG, PNG, BMP, WebP or TIFF, told by content and not by name.
+
+    Raises:
+        ImageError: if the file is missing, empty, truncated or no picture.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"cannot read {str(path)!r} ({error.strerror}), expected a picture; "
+            "restore the file or take it off the list"
+        ) from error
+    return DecodedImage(decode_image(content, str(path)), sha256(content).hexdigest())
+
+
+def decode_image(content: bytes, name: str) -> Uint8Array:
+    """Decode the bytes of a picture; see `read_image`.
+
+    Args:
+        content: the whole file.
+        name: for the error message.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: if the bytes are empty, truncated or no picture.
+    """
+    if not content:
+        raise ImageError(f"{name!r} has 0 bytes, expected a picture; restore or remove it")
+    if _is_truncated(content):
+        raise ImageError(
+            f"{name!r} ends before its picture is complete ({len(content)} bytes), "
+            "expected a whole file; copy it again or remove it"
+        )
+    try:
+        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # such as a picture beyond OpenCV's limit on pixels
+        raise ImageError(
+            f"{name!r} cannot be decoded ({str(error).strip().splitlines()[-1]}), "
+            "expected a picture; convert or remove it"
+        ) from error
+    if bgr is None:
+        raise ImageError(
+            f"{name!r} is not a picture (it starts with {content[:4]!r}), "
+            "expected JPEG, PNG, BMP, WebP or TIFF; convert or remove it"
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _is_truncated(content: bytes) -> bool:
+    if content.startswith(b"\xff\xd8"):
+        return not _jpeg_has_end(content)
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in content[-64:] and b"IEND\xaeB`\x82" not in content
+    return False
+
+
+def _jpeg_has_end(content: bytes) -> bool:
+    # An EXIF thumbnail has an end marker of its own, so the marker segments are walked up to the
+    # start of scan (ITU-T T.81, B.1.1.4: marker, then a length that counts itself) and the end
+    # marker is looked for only behind it; entropy-coded data never contains FF D9.
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            position += 1
+            continue
+        marker = content[position + 1]
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 1 if marker == 0xFF else 2
+            continue
+        if marker == 0xD9:
+            return True
+        if marker == 0xDA:
+            return content.find(b"\xff\xd9", position) >= 0
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return False
