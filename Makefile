@@ -37,13 +37,15 @@ test: $(STAMP)
 
 # mypy does not see through the mapping of folders to import names, so it reads an installed copy.
 # build/lib goes first: setuptools would install modules from it that the tree no longer has.
+# Then the paths in mypy's answer are turned back into the tree's.
+TREE_PATHS = s,^build/typed/(edge_arm/(runtime|export|calibration)/),\1,; s,^edge_arm/(runtime|export|calibration)/,\1/,; s,^build/typed/,,
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	rm -rf build/typed build/lib edge_arm.egg-info
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
-	MYPYPATH=build/typed $(BIN)/mypy -p edge_arm
-	rm -rf build/typed build/lib edge_arm.egg-info
+	MYPYPATH=build/typed $(BIN)/mypy -p edge_arm | sed -E '$(TREE_PATHS)'
+	rm -rf build/typed build/lib build/bdist.* edge_arm.egg-info
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -50,6 +50,8 @@ RULES = {
 
 # Files that may do more than their room. The exporter of the model is the one door from PyTorch.
 EXTRA = {
+    # `python -m edge_arm` is the command line by another name.
+    "edge_arm.__main__": _rule("edge_arm.cli"),
     "edge_arm.export.onnx_from_checkpoint": _rule("edge_arm.model", "torch safetensors"),
 }
 EXTRA_BY_PREFIX = {
@@ -215,6 +217,9 @@ ALLOWED = (
     Case("torch in a command", "edge_arm.cli.train", "def run():\n    import torch"),
     Case("stage in a command", "edge_arm.cli.x", "def run():\n    import edge_arm.data"),
     Case("runtime in training", "edge_arm.training.x", "import edge_arm.runtime.labels"),
+    Case(
+        "the command line by python -m", "edge_arm.__main__", "from edge_arm.cli.main import main"
+    ),
     Case("the version", "edge_arm.runtime.x", "from edge_arm import __version__"),
 )
 
