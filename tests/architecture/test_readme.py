@@ -15,10 +15,11 @@ FENCE = re.compile(r"^ {0,3}```(\S*)[^\n]*\n(.*?)^ {0,3}```", re.DOTALL | re.MUL
 LINK = re.compile(
     r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE
 )
-SHELLS = ("", "sh", "bash", "shell", "console")
+# A block without a language may show a synopsis with `[...]` and `|`, which no shell would take.
+SHELLS = ("sh", "bash", "shell", "console")
 TREE_LINE = re.compile(r"^([\s│├└─|`+-]*)(\S+)")
 # A tree in a README need not show these; where it does, they must exist like the others.
-UNREMARKABLE = ("__init__.py", "py.typed")
+UNREMARKABLE = ("__init__.py", "__main__.py", "py.typed")
 
 
 def _pages(repository: Path) -> list[Path]:
@@ -75,18 +76,24 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 def _commands(text: str) -> Iterator[list[str]]:
-    """The arguments of every `edge-arm ...` line in a shell block."""
+    """The arguments of every `edge-arm ...` in a shell block, each command of a line by itself."""
     for language, block in FENCE.findall(text):
         if language not in SHELLS:
             continue
         for line in block.replace("\\\n", " ").splitlines():
+            if "edge-arm" not in line:
+                continue
             # punctuation_chars keeps `|`, `;`, `&&` and `>` apart from words, quoted ones whole.
             lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
             lexer.whitespace_split = True
-            words = [word for word in lexer if word != "$"]
-            if words and Path(words[0]).name == "edge-arm":
-                ends = [i for i, word in enumerate(words) if re.fullmatch(r"[|;&<>()]+", word)]
-                yield words[1 : min(ends, default=len(words))]
+            words = list(lexer)
+            ends = [i for i, word in enumerate(words) if re.fullmatch(r"[|;&<>()]+", word)]
+            for start, end in zip([-1, *ends], [*ends, len(words)], strict=True):
+                command = words[start + 1 : end]
+                if command[:1] == ["$"]:
+                    del command[0]
+                if command and command[0].split("/")[-1] == "edge-arm":
+                    yield command[1:]
 
 
 def _complaint(command_tree: Any, words: list[str]) -> str:
@@ -129,11 +136,17 @@ def test_the_readme_shows_every_command(
 
 def test_commands_are_read_from_shell_blocks_only() -> None:
     text = (
-        "```sh\n$ edge-arm data describe --data x   # says what\n"
-        ".venv/bin/edge-arm export \\\n  --fp16 | tee log\npip install edge-arm\n```\n"
-        "```json\nedge-arm no\n```\n"
+        "```sh\n$ edge-arm data describe --data x   # says what, doesn't it\n"
+        ".venv/bin/edge-arm export \\\n  --fp16 | tee log\npip install edge-arm\n"
+        "edge-arm demo && edge-arm measure > log\n```\n"
+        "```json\nedge-arm no\n```\n```\nedge-arm run A | B\n```\n"
     )
-    assert list(_commands(text)) == [["data", "describe", "--data", "x"], ["export", "--fp16"]]
+    assert list(_commands(text)) == [
+        ["data", "describe", "--data", "x"],
+        ["export", "--fp16"],
+        ["demo"],
+        ["measure"],
+    ]
 
 
 @dataclass(frozen=True)
