@@ -1,0 +1,81 @@
+"""The style sheet of the HTML report: dark and light, phone and desktop, screen and paper."""
+
+from __future__ import annotations
+
+STYLE = """
+:root { color-scheme: light dark;
+  --paper: #ffffff; --raised: #f4f5f7; --ink: #1b1f24; --quiet: #57606a; --rule: #d0d7de;
+  --s0: #0b62c4; --s1: #b34700; --s2: #6b3fa0;
+  --pass: #116329; --fail: #b3261e; --cannot_tell: #7a5200; --none: #57606a; --heat: 179 71 0; }
+@media (prefers-color-scheme: dark) { :root {
+  --paper: #14171b; --raised: #1f242a; --ink: #e6e9ed; --quiet: #a3acb7; --rule: #3a424c;
+  --s0: #6cb0ff; --s1: #ff9d5c; --s2: #c4a0f5;
+  --pass: #5fd07f; --fail: #ff8a80; --cannot_tell: #f2c14e; --none: #a3acb7; --heat: 255 157 92; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 70rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1rem; font-weight: 600; color: var(--quiet); margin: 0 0 .75rem; }
+h2 { font-size: 1.2rem; margin: 2.25rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .25rem; }
+p { margin: .4rem 0; max-width: 46rem; }
+.verdict { border-left: .4rem solid var(--tone); background: var(--raised); border-radius: .3rem;
+  padding: .8rem 1rem; margin: 0 0 1rem; }
+.verdict p { font-size: 1.1rem; max-width: none; }
+.verdict strong { display: block; color: var(--tone); font-size: 1.4rem; line-height: 1.25; }
+.pass { --tone: var(--pass); } .fail { --tone: var(--fail); }
+.cannot_tell { --tone: var(--cannot_tell); } .none { --tone: var(--none); }
+b.pass, b.fail, b.cannot_tell { color: var(--tone); }
+.quiet, caption, small { color: var(--quiet); }
+small { display: block; font-size: .82em; line-height: 1.3; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  gap: 0 2.5rem; align-items: start; }
+.grid > * { min-width: 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table.wide { width: 100%; max-width: 46rem; }
+caption { text-align: left; padding: 0 0 .35rem; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--rule); text-align: right;
+  vertical-align: top; }
+th:first-child { text-align: left; }
+th { font-weight: 600; }
+tbody th { font-weight: 400; }
+table.matrix { font-size: .82rem; }
+table.matrix th, table.matrix td { padding: .2rem .3rem; border: 1px solid var(--rule); }
+table.matrix td { min-width: 1.9rem; }
+table.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
+  vertical-align: bottom; }
+table.matrix thead td { border: 0; }
+td.same, td.zero { color: var(--quiet); }
+figure { margin: .5rem 0; }
+svg.plot { display: block; width: 100%; max-width: 35rem; height: auto; }
+svg text { font-size: 13px; fill: var(--ink); }
+svg text.tick { fill: var(--quiet); font-size: 12px; }
+line.grid { stroke: var(--rule); } line.zero { stroke: var(--quiet); stroke-width: 1.5; }
+line.margin { stroke: var(--fail); stroke-width: 2; stroke-dasharray: 6 4; }
+.s0 line.whisker { stroke: var(--s0); } .s1 line.whisker { stroke: var(--s1); }
+.s2 line.whisker { stroke: var(--s2); }
+line.whisker { stroke-width: 2; }
+.point.s0 { fill: var(--s0); } .point.s1 { fill: var(--s1); } .point.s2 { fill: var(--s2); }
+.faint { opacity: .45; }
+ul.legend { list-style: none; display: flex; gap: 1.25rem; margin: .25rem 0; padding: 0; }
+ul.legend li { display: flex; align-items: center; gap: .35rem; }
+.key { display: inline-block; width: 1.6rem; border-top: 2px dashed var(--fail);
+  vertical-align: middle; }
+dl { display: grid; grid-template-columns: minmax(6rem, max-content) minmax(0, 1fr);
+  gap: .25rem 1rem; margin: .5rem 0; font-size: .92rem; }
+dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
+code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em;
+  overflow-wrap: anywhere; }
+li { margin: .3rem 0; max-width: 46rem; }
+@media (max-width: 30rem) { th, td { padding: .3rem .25rem; } table { font-size: .86rem; }
+  table.matrix { font-size: .74rem; } table.matrix th, table.matrix td { padding: .15rem .2rem; }
+  table.matrix td { min-width: 1.5rem; } dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  dd { margin-bottom: .4rem; } }
+@media print { :root { color-scheme: light;
+  --paper: #ffffff; --raised: #ffffff; --ink: #000000; --quiet: #444444; --rule: #bbbbbb;
+  --s0: #0b62c4; --s1: #b34700; --s2: #6b3fa0;
+  --pass: #116329; --fail: #b3261e; --cannot_tell: #7a5200; --none: #444444; --heat: 179 71 0; }
+  body { font-size: 11pt; padding: 0; } figure, table, .verdict { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } td, .verdict { print-color-adjust: exact;
+  -webkit-print-color-adjust: exact; } }
+"""

@@ -1,0 +1,179 @@
+"""The words and number formats of a report, the same in the terminal, HTML and Markdown."""
+
+from __future__ import annotations
+
+from edge_arm.runtime.accuracy_drop import AccuracyDrop
+from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.report import Report
+from edge_arm.runtime.statistics import IntervalMethod, Verdict
+
+VERDICT_WORDS = {
+    Verdict.PASS: "pass",
+    Verdict.FAIL: "fail",
+    Verdict.CANNOT_TELL: "cannot tell",
+}
+
+METHOD_WORDS = {
+    IntervalMethod.WILSON: "Wilson score",
+    IntervalMethod.TANGO: "Tango's paired score interval",
+    IntervalMethod.EXACT: "exact unconditional paired interval",
+    IntervalMethod.BOOTSTRAP: "stratified paired bootstrap",
+}
+
+
+def precision_name(precision: Precision) -> str:
+    """As people write it: INT8."""
+    return precision.value.upper()
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """A fraction as "93.12 %"."""
+    return f"{100.0 * fraction:.{digits}f} %"
+
+
+def signed_pp(points: float, digits: int = 2) -> str:
+    """Percentage points with their sign: "+0.42", "-0.10", "0.00" (never "-0.00")."""
+    text = f"{points:+.{digits}f}"
+    return text[1:] if float(text) == 0.0 else text
+
+
+def limits_pp(limits: tuple[float, float], digits: int = 2) -> str:
+    """An interval in percentage points: "-0.10 to +0.94"."""
+    return f"{signed_pp(limits[0], digits)} to {signed_pp(limits[1], digits)}"
+
+
+def p_value(p: float) -> str:
+    """A p-value with no more digits than anybody reads."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def size_text(size_bytes: int) -> str:
+    """A file size in MB of a million bytes."""
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def rate_text(images_per_second: float) -> str:
+    """Faces per second, to three digits."""
+    return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"
+
+
+def confidence_text(confidence: float) -> str:
+    """A confidence as "95 %", with decimals only where it has some."""
+    return f"{100.0 * confidence:g} %"
+
+
+def drop_text(drop: AccuracyDrop) -> str:
+    """One candidate's drop with its interval: "INT8 loses 0.42 pp (95 % interval ...)"."""
+    points = drop.drop_pp
+    name = precision_name(drop.candidate.precision)
+    size = f"{abs(points):.2f}"
+    verb = "loses" if points > 0 and size != "0.00" else "gains"
+    change = "keeps its accuracy" if size == "0.00" else f"{verb} {size} pp"
+    return (
+        f"{name} {change} ({confidence_text(drop.interval.confidence)} interval of the drop "
+        f"{limits_pp(drop.drop_pp_interval)} pp)"
+    )
+
+
+def verdict_sentence(report: Report) -> str:
+    """The whole report in one sentence; what a reader who stops here must have read."""
+    faces = f"{report.data.num_images:,} face{'s' if report.data.num_images != 1 else ''}"
+    where = f"on {faces} of {report.data.name}"
+    if not report.drops:
+        return (
+            f"FP32 answers {percent(report.reference.accuracy)} rightly {where}; the bundle has no "
+            "other precision to compare with it."
+        )
+    if report.gate is None or report.verdict is None:
+        drops = "; ".join(drop_text(drop) for drop in report.drops)
+        return f"{drops[0].upper()}{drops[1:]} {where}; no limit was set, so there is no verdict."
+    limit = f"{100.0 * report.gate.max_drop:g} pp"
+    deciding = [drop for drop in report.drops if drop.verdict is report.verdict]
+    drops = "; ".join(drop_text(drop) for drop in deciding)
+    if report.verdict is Verdict.PASS:
+        return f"Shown to lose less than {limit} {where}: {drops}."
+    if report.verdict is Verdict.FAIL:
+        return f"Shown to lose at least {limit} {where}: {drops}."
+    return (
+        f"The limit of {limit} lies inside the interval, so {faces} of {report.data.name} cannot "
+        f"tell: {drops}."
+    )
+
+
+def gate_remarks(report: Report) -> tuple[str, ...]:
+    """What would decide, for each candidate about which nothing could be told."""
+    remarks = []
+    for drop in report.drops:
+        if drop.gate is None or drop.verdict is not Verdict.CANNOT_TELL:
+            continue
+        name = precision_name(drop.candidate.precision)
+        limit = f"{100.0 * drop.gate.max_drop:g} pp"
+        more = (
+            "the drop that was seen lies so near the limit that even a million faces like these "
+            "would not decide"
+            if drop.faces_to_decide is None
+            else f"about {_two_digits(drop.faces_to_decide):,} faces like these would decide, "
+            f"{drop.counts.num_faces:,} are here"
+        )
+        remarks.append(
+            f"{name} against {limit}: {more}. A model with no drop at all would usually be "
+            f"certified here for a limit of {100.0 * drop.minimum_detectable_drop:.2f} pp or more."
+        )
+    return tuple(remarks)
+
+
+def _two_digits(number: int) -> int:
+    """An estimate, without digits that nobody may believe: 934,025 as 930,000."""
+    return int(float(f"{number:.1e}"))
+
+
+def speed_note(report: Report) -> str | None:
+    """What keeps a CPU's images/s from being read as TensorRT's; None if nothing has to."""
+    if report.reference.info.name == "onnxruntime/cpu" and report.drops:
+        return (
+            "images/s is of ONNX Runtime on this CPU and says nothing about INT8 or FP16 in "
+            "TensorRT."
+        )
+    return None
+
+
+def not_said(report: Report) -> tuple[str, ...]:
+    """What a reader might take from the report although it is not in it."""
+    data = report.data
+    small = sorted(
+        {
+            drop.labels.classes[one.label]
+            for drop in report.drops
+            for one in drop.classes.drops
+            if one is not None and one.too_small
+        },
+        key=report.labels.classes.index,
+    )
+    empty = [
+        name
+        for name, count in zip(report.labels.classes, data.class_counts, strict=True)
+        if not count
+    ]
+    lines = [
+        f"Other faces. This is about {data.num_images:,} faces of {data.name} ({data.split.value} "
+        "split); another camera, light or group of people may lose more or less.",
+        "Dependent faces. The intervals take the faces as independent; several pictures of one "
+        "person or one video make them too narrow.",
+        "How good FP32 is. The drop is measured against the FP32 model of this bundle; what FP32 "
+        "itself gets wrong is no part of it.",
+        f"Other machines. The answers were computed by {report.reference.info.name} "
+        f"{report.reference.info.version}; a TensorRT engine computes with other kernels. Measure "
+        "again on the device.",
+        "Speed. images/s was taken while pictures were decoded on the same machine; it is no "
+        "benchmark.",
+    ]
+    if small:
+        lines.append(
+            f"Single emotions. There are too few faces of {', '.join(small)} to show a drop of "
+            "5 pp; the whole set's drop can hide one there."
+        )
+    if empty:
+        lines.append(
+            f"Absent emotions. There is no face of {', '.join(empty)}; nothing is known about it."
+        )
+    return tuple(lines)
