@@ -1,7 +1,7 @@
 """From a list of faces to batches of pixels: decode and resize in threads, order kept.
 
-Threads suffice because OpenCV and hashing release the interpreter lock. At most two batches per
-worker are in memory, whatever the size of the set.
+Threads suffice because OpenCV and hashing release the interpreter lock. About two batches are in
+memory at a time, whatever the size of the set.
 
 Shapes: B faces in a batch, S model input size.
 """
@@ -50,11 +50,13 @@ def face_batches(
         workers: decoding threads; one per core when None.
 
     Raises:
-        UsageError: if the batch size is below 1.
+        UsageError: if the batch size or the number of workers is below 1.
         ImageError: for the first picture that cannot be read; nothing is skipped.
     """
     if batch_size < 1:
         raise UsageError(f"got batch size {batch_size}, expected at least 1; use --batch-size 1")
+    if workers is not None and workers < 1:
+        raise UsageError(f"got {workers} decoding workers, expected at least 1; use --workers 1")
     threads = workers or os.cpu_count() or 1
     ahead = batch_size + 2 * threads
     images: list[Uint8Array] = []

@@ -65,7 +65,7 @@ class FaceIndex:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex SHA-256 over ids and labels in order; not over pixels, which would mean reading all."""
+        """Hex SHA-256 over ids and labels in order; over pixels it would mean reading all."""
         digest = sha256()
         for sample in self.samples:
             digest.update(f"{sample.sample_id}\t{self.labels.classes[sample.target]}\n".encode())

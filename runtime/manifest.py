@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge_arm.runtime.errors import BundleError, EdgeArmError
@@ -128,20 +128,21 @@ class Bundle:
         )
         if expected is None:
             raise BundleError(
-                f"the bundle {str(self.path)!r} has no {name!r}; make it again with 'edge-arm export'"
+                f"the bundle {str(self.path)!r} has no {name!r}; "
+                "make it again with 'edge-arm export'"
             )
         path = self.path / name
         try:
             actual = sha256_of_file(path)
         except OSError as error:
             raise BundleError(
-                f"cannot read {str(path)!r} ({error.strerror}), expected the file that the manifest "
-                "names; copy the whole bundle again"
+                f"cannot read {str(path)!r} ({error.strerror}), expected the file that the "
+                "manifest names; copy the whole bundle again"
             ) from error
         if actual != expected:
             raise BundleError(
-                f"{str(path)!r} has SHA-256 {actual[:12]}..., expected {expected[:12]}... as in the "
-                "manifest: the file was changed or not copied whole; copy or export it again"
+                f"{str(path)!r} has SHA-256 {actual[:12]}..., expected {expected[:12]}... as in "
+                "the manifest: the file was changed or not copied whole; copy or export it again"
             )
         return path
 
@@ -209,7 +210,7 @@ def open_bundle(folder: Path) -> Bundle:
             labels=labels_from_json(value["labels"]),
             preprocess=preprocess_from_json(value["preprocess"]),
             artifacts=tuple(_artifact_from_json(item) for item in value["models"]),
-            files={str(name): str(digest) for name, digest in value["files"].items()},
+            files={_inside(name): str(digest) for name, digest in value["files"].items()},
             source=dict(value["source"]),
             tool_versions=dict(value["tool_versions"]),
             calibration=value["calibration"],
@@ -236,11 +237,8 @@ def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def _artifact_from_json(value: dict[str, Any]) -> Artifact:
-    file = str(value["file"])
-    if Path(file).name != file:  # a manifest must not lead a reader out of its folder
-        raise BundleError(f"got the model file name {file!r}, expected a plain name")
     return Artifact(
-        file=file,
+        file=_inside(value["file"]),
         precision=Precision(value["precision"]),
         variant=str(value["variant"]),
         opset=int(value["opset"]),
@@ -249,3 +247,11 @@ def _artifact_from_json(value: dict[str, Any]) -> Artifact:
         checks={str(name): float(figure) for name, figure in value["checks"].items()},
         float_nodes={str(name): str(reason) for name, reason in value["float_nodes"].items()},
     )
+
+
+def _inside(name: str) -> str:
+    # A manifest must not lead a reader out of its folder; "/" is the separator on every system.
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise BundleError(f"got the file name {name!r}, expected one inside the bundle")
+    return name

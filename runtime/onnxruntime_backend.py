@@ -86,6 +86,11 @@ class OnnxRuntimeBackend:
     def infer(self, images_nhwc: Uint8Array) -> Float32Array:
         """Logits (N, C) of faces (N, S, S, 3); see `Backend.infer`."""
         check_input(images_nhwc, self._info.input_size)
+        if self._session is None:
+            raise InferenceError(
+                f"{self._info.name} was closed, expected an open backend; "
+                "call infer inside its 'with' block"
+            )
         try:
             (logits,) = self._session.run(None, {self._input_name: images_nhwc})
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -116,6 +121,7 @@ class OnnxRuntimeBackend:
             and len(inputs[0].shape) == 4
             and len(outputs[0].shape) == 2
             and isinstance(size := inputs[0].shape[1], int)
+            and inputs[0].shape[2:] == [size, 3]
             and isinstance(num_classes := outputs[0].shape[1], int)
         ):
             self._input_name = inputs[0].name

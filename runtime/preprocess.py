@@ -9,6 +9,7 @@ Shapes: H, W picture height and width; S model input size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -102,8 +103,11 @@ def preprocess_from_json(value: Any) -> PreprocessSpec:
                 )
         mean_r, mean_g, mean_b = (float(item) for item in value["mean"])
         std_r, std_g, std_b = (float(item) for item in value["std"])
+        size = int(value["size"])
+        if size < 1 or not all(0 < item < math.inf for item in (std_r, std_g, std_b)):
+            raise ValueError("size and std must be above 0")
         return PreprocessSpec(
-            size=int(value["size"]),
+            size=size,
             mean=(mean_r, mean_g, mean_b),
             std=(std_r, std_g, std_b),
             interpolation=Interpolation(value["interpolation"]),

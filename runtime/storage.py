@@ -14,7 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another place",
     errno.EACCES: "permission is denied; choose another place or change its rights",
     errno.EPERM: "permission is denied; choose another place or change its rights",
+    errno.EFBIG: "the file would be larger than this system allows; choose another place",
     errno.ENOTDIR: "a part of the path is a file; choose another place",
+    errno.EEXIST: "a part of the path is a file; choose another place",
+    errno.ENOTEMPTY: "a folder of that name has content; remove it or choose another name",
     errno.EISDIR: "it is a folder; choose another name",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
@@ -58,7 +61,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if the operating system refuses the write.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = _temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -67,7 +70,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder itself is the trouble, removing fails too and would hide the reason.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if the operating system refuses the write, or `path` is taken.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = _temporary_name(path)
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StorageError(
@@ -98,8 +103,7 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        if temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -113,7 +117,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented and with a final newline, so that people can read and diff it.
+    """Write JSON atomically, indented and with a final newline, for people to read and diff.
 
     NaN and infinities are refused, because JSON has neither and other readers stop at them.
 
@@ -130,6 +134,16 @@ def sha256_of_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _temporary_name(path: Path) -> Path:
+    if not path.name or path.name == "..":
+        raise StorageError(
+            f"got {str(path)!r} as the name of a result, expected one that ends in a new name; "
+            "write the name out"
+        )
+    # Writers such as NumPy's and matplotlib's go by the suffix, so it stays.
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -1,0 +1,216 @@
+"""From a data set's name and folder to its faces.
+
+The name chooses the reader; the folder is found once and remembered, so that after
+``edge-arm train --data rafdb --root DIR`` the later commands need no ``--root``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_arm.data.folder import list_folder, looks_like_folder_set
+from edge_arm.data.listing import SPLITS_ON_DISK, Listing
+from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb
+from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.faces import FaceIndex, Split
+from edge_arm.runtime.storage import write_json
+
+_log = logging.getLogger(__name__)
+
+ENVIRONMENT_VARIABLE = "EDGE_ARM_DATA"
+ROOTS_NAME = "data-roots.json"
+ROOTS_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A layout that can be read.
+
+    Attributes:
+        read: from a root and the set's name to everything that is there.
+        recognizes: whether a folder has this layout.
+    """
+
+    read: Callable[[Path, str], Listing]
+    recognizes: Callable[[Path], bool]
+
+
+DATA_SETS = {
+    "rafdb": DataSet(list_rafdb, looks_like_rafdb),
+    "folder": DataSet(list_folder, looks_like_folder_set),
+    "synthetic": DataSet(list_rafdb, looks_like_rafdb),
+}
+"""The data sets by the name that ``--data`` takes."""
+
+
+def list_faces(name: str, root: Path) -> Listing:
+    """Everything a data set holds, with its faults.
+
+    Args:
+        name: a key of `DATA_SETS`.
+        root: its folder.
+
+    Raises:
+        UsageError: if the name is unknown.
+        DataError: if the folder has another layout.
+    """
+    return _data_set(name).read(root, name)
+
+
+def face_index(name: str, root: Path, split: Split) -> FaceIndex:
+    """The faces of one split of a data set; nothing is skipped.
+
+    Args:
+        name: a key of `DATA_SETS`.
+        root: its folder.
+        split: training or test; validation is made by `split_validation`.
+
+    Raises:
+        UsageError: if the name is unknown, or the split is validation.
+        DataError: if the folder has another layout or a fault that concerns this split.
+    """
+    if split not in SPLITS_ON_DISK:
+        raise UsageError(
+            f"got the split {split.value!r}, expected 'train' or 'test'; "
+            "split_validation makes a validation part from the training part"
+        )
+    listing = list_faces(name, root)
+    problems = [problem for problem in listing.problems if problem.concerns(split)]
+    if problems:
+        more = len(problems) - 1
+        advice = f"edge-arm data describe --data {name} --root {root}"
+        raise DataError(
+            problems[0].text + (f" (and {more} more, shown by '{advice}')" if more else "")
+        )
+    index = listing.index(split)
+    if listing.ignored:
+        more = len(listing.ignored) - 1
+        _log.warning(
+            "data %s: left out: %s%s", name, listing.ignored[0], f" (+{more})" if more else ""
+        )
+    _log.info("data %s: %d faces, %s split", name, len(index), split.value)
+    return index
+
+
+def resolve_root(name: str, root: Path | None, workspace: Path = Path("build")) -> Path:
+    """The folder of a data set, by the first of these that applies.
+
+    1. `root`, 2. the folder called after the set in EDGE_ARM_DATA, or EDGE_ARM_DATA itself if it
+    is such a set, 3. ``data/<name>``, 4. what `remember_root` wrote.
+
+    Args:
+        name: a key of `DATA_SETS`.
+        root: what the user gave, if anything; it is never replaced by another place.
+        workspace: where roots are remembered.
+
+    Raises:
+        UsageError: if the name is unknown.
+        DataError: if there is no such folder, with the places that were looked at.
+    """
+    data_set = _data_set(name)
+    if root is not None:
+        if not root.is_dir():
+            raise DataError(
+                f"got --root {str(root)!r}, which is no folder, expected the folder of the data "
+                f"set {name!r}; correct the path"
+            )
+        return root
+    looked_at: list[str] = []
+    if environment := os.environ.get(ENVIRONMENT_VARIABLE):  # rule 2
+        base = Path(environment)
+        if not base.is_dir():
+            raise DataError(
+                f"{ENVIRONMENT_VARIABLE} is {environment!r}, which is no folder, expected the "
+                "folder of your data sets; correct or unset it"
+            )
+        if (base / name).is_dir():
+            return _found(name, base / name, ENVIRONMENT_VARIABLE)
+        if data_set.recognizes(base):
+            return _found(name, base, ENVIRONMENT_VARIABLE)
+        looked_at += [
+            f"{str(base / name)!r} and {environment!r} itself ({ENVIRONMENT_VARIABLE})",
+        ]
+    default = Path("data") / name  # rule 3
+    if default.is_dir():
+        return _found(name, default, "default place")
+    looked_at.append(f"{str(default)!r} (default place)")
+    memory = workspace / ROOTS_NAME  # rule 4
+    remembered = _remembered(memory).get(name)
+    if remembered is not None:
+        if Path(remembered).is_dir():
+            return _found(name, Path(remembered), f"used before, {memory}")
+        looked_at.append(f"{remembered!r} (used before, now gone)")
+    raise DataError(
+        f"found no folder of the data set {name!r}, looked at {', '.join(looked_at)}; "
+        f"name it with --root DIR, or set {ENVIRONMENT_VARIABLE}"
+    )
+
+
+def remember_root(name: str, root: Path, workspace: Path = Path("build")) -> None:
+    """Note where a data set is, for commands without ``--root``.
+
+    Args:
+        name: a key of `DATA_SETS`.
+        root: its folder; kept as an absolute path, as later commands may run elsewhere.
+        workspace: holds the note.
+
+    Raises:
+        UsageError: if the name is unknown.
+        DataError: if there is a note already that cannot be read.
+        StorageError: if the note cannot be written.
+    """
+    _data_set(name)
+    memory = workspace / ROOTS_NAME
+    roots = {**_remembered(memory), name: str(root.resolve())}
+    write_json(
+        memory, {"schema_version": ROOTS_SCHEMA_VERSION, "roots": dict(sorted(roots.items()))}
+    )
+
+
+def _data_set(name: str) -> DataSet:
+    if name not in DATA_SETS:
+        raise UsageError(
+            f"got the data set {name!r}, expected one of {', '.join(sorted(DATA_SETS))}; "
+            "choose with --data"
+        )
+    return DATA_SETS[name]
+
+
+def _found(name: str, root: Path, source: str) -> Path:
+    _log.info("data %s: %s (%s)", name, root, source)
+    return root
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    try:
+        text = memory.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DataError(
+            f"cannot read {str(memory)!r} ({error.strerror}), expected the folders of data sets; "
+            "remove it or use --root"
+        ) from error
+    except UnicodeDecodeError:
+        text = ""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    roots = value.get("roots") if isinstance(value, dict) else None
+    if (
+        not isinstance(value, dict)
+        or value.get("schema_version") != ROOTS_SCHEMA_VERSION
+        or not isinstance(roots, dict)
+        or not all(isinstance(item, str) for item in roots.values())
+    ):
+        raise DataError(
+            f"{str(memory)!r} is not a note of data folders (schema version "
+            f"{ROOTS_SCHEMA_VERSION}), expected the one this version writes; remove it"
+        )
+    return dict(roots)
