@@ -1,0 +1,109 @@
+"""One pass over the training faces, and one over the validation faces.
+
+Shapes: N faces, B batch, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge_arm.model.fer_model import FerModel
+from edge_arm.runtime.preprocess import PreprocessSpec
+from edge_arm.training.arithmetic import Arithmetic
+from edge_arm.training.augmentation import normalised
+from edge_arm.training.decoded_faces import DecodedFaces
+
+_EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model does on some faces.
+
+    Attributes:
+        accuracy: 0..1.
+        loss: mean cross-entropy.
+    """
+
+    accuracy: float
+    loss: float
+
+
+def batches_of_epoch(
+    num_faces: int, batch_size: int, seed: int, epoch: int
+) -> list[npt.NDArray[np.int64]]:
+    """The faces of each step of an epoch, in a random order, every face once.
+
+    The batches are as equal as possible instead of full ones and a rest: a rest of one face
+    would stop BatchNorm and be its own "shared" part in ARM.
+
+    Args:
+        num_faces: N.
+        batch_size: at most this many per step.
+        seed: of the training.
+        epoch: counted from 0.
+
+    Returns:
+        Positions of the faces, step by step.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(num_faces).astype(np.int64)
+    return np.array_split(order, -(-num_faces // batch_size))
+
+
+def training_step(
+    model: FerModel,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    targets: Tensor,
+    *,
+    arithmetic: Arithmetic,
+) -> Tensor:
+    """Learn from one batch.
+
+    Args:
+        model: in training mode.
+        optimizer: of its parameters.
+        x: (B, 3, S, S) float32, augmented and normalised.
+        targets: (B,) int64.
+        arithmetic: what computes.
+
+    Returns:
+        The sum of the faces' losses, on the device, so that a GPU need not be waited for.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    with arithmetic.autocast():
+        logits = model(x)  # (B, C)
+    loss = F.cross_entropy(logits, targets)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach() * len(targets)
+
+
+def evaluate(
+    model: FerModel, faces: DecodedFaces, spec: PreprocessSpec, arithmetic: Arithmetic
+) -> Evaluation:
+    """Accuracy and loss, as the model will be used: no augmentation, stored averages.
+
+    Args:
+        model: left in evaluation mode.
+        faces: N of them.
+        spec: the input.
+        arithmetic: what computes.
+    """
+    model.eval()
+    correct, loss_sum = 0, 0.0
+    with torch.inference_mode():
+        for start in range(0, len(faces), _EVALUATION_BATCH):
+            positions = np.arange(start, min(start + _EVALUATION_BATCH, len(faces)))
+            images, targets = faces.batch(positions, arithmetic.device)
+            with arithmetic.autocast():
+                logits = model(normalised(images, spec))  # (B, C)
+            correct += int((logits.argmax(1) == targets).sum())
+            loss_sum += float(F.cross_entropy(logits, targets, reduction="sum"))
+    return Evaluation(correct / len(faces), loss_sum / len(faces))
