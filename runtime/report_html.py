@@ -20,6 +20,7 @@ from edge_arm.runtime.report import Report
 from edge_arm.runtime.report_plots import class_drop_plot, drop_plot, legend
 from edge_arm.runtime.report_style import STYLE
 from edge_arm.runtime.report_text import (
+    JUDGEABLE_PP,
     METHOD_WORDS,
     VERDICT_WORDS,
     confidence_text,
@@ -53,9 +54,13 @@ def html_from_report(report: Report) -> str:
     Args:
         report: what was measured.
     """
-    sections = [_verdict(report), _models(report)]
+    sections = [_verdict(report)]
     if report.drops:
-        sections += [_drops(report), _classes(report), _flips(report)]
+        plots = _drops(report) + _class_plot(report)
+        sections.append(f'<div class="grid">{_models(report)}<div>{plots}</div></div>')
+        sections += [_class_tables(report), _flips(report)]
+    else:
+        sections.append(_models(report))
     sections += [_confusions(report), _provenance(report), _limits(report)]
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
@@ -93,14 +98,9 @@ def _models(report: Report) -> str:
     def of_drops(text: Callable[[AccuracyDrop], str]) -> list[str]:
         return ["" if drop is None else text(drop) for drop in drops]
 
-    rows = [
-        row("Accuracy", (_accuracy(model) for model in models)),
-        row("Mean class accuracy", (percent(item.scores.mean_class_accuracy) for item in models)),
-        row("Macro F1", (percent(item.scores.macro_f1) for item in models)),
-        row("Calibration error", (percent(item.confidence_quality.ece) for item in models)),
-    ]
+    rows = [row("Accuracy", (_accuracy(model) for model in models))]
     if report.drops:
-        rows += [
+        rows.append(
             row(
                 "Drop, pp",
                 of_drops(
@@ -109,7 +109,12 @@ def _models(report: Report) -> str:
                         f"<small>{limits_pp(drop.drop_pp_interval)}</small>"
                     )
                 ),
-            ),
+            )
+        )
+    if report.gate is not None:
+        rows.append(row(f"Below {100.0 * report.gate.max_drop:g} pp", of_drops(_verdict_cell)))
+    if report.drops:
+        rows += [
             row("Same answer as FP32", of_drops(lambda d: percent(d.agreement.agreement))),
             row("Changed answers", of_drops(lambda d: f"{len(d.agreement.flipped_faces):,}")),
             row("Right only in FP32", of_drops(lambda d: f"{d.counts.reference_only_right:,}")),
@@ -120,9 +125,11 @@ def _models(report: Report) -> str:
                 of_drops(lambda d: f"{100.0 * d.minimum_detectable_drop:.2f}"),
             ),
         ]
-    if report.gate is not None:
-        limit = f"Below {100.0 * report.gate.max_drop:g} pp"
-        rows.insert(1, row(limit, of_drops(_verdict_cell)))
+    rows += [
+        row("Mean class accuracy", (percent(item.scores.mean_class_accuracy) for item in models)),
+        row("Macro F1", (percent(item.scores.macro_f1) for item in models)),
+        row("Calibration error", (percent(item.confidence_quality.ece) for item in models)),
+    ]
     rows += [
         row("File", (size_text(item.info.size_bytes) for item in models)),
         row("Images/s", (rate_text(item.images_per_second) for item in models)),
@@ -152,7 +159,10 @@ def _verdict_cell(drop: AccuracyDrop) -> str:
 
 
 def _drops(report: Report) -> str:
-    methods = sorted({METHOD_WORDS[drop.interval.method] for drop in report.drops})
+    methods = ", ".join(
+        f"{precision_name(drop.candidate.precision)}: {METHOD_WORDS[drop.interval.method]}"
+        for drop in report.drops
+    )
     limit = (
         ""
         if report.gate is None
@@ -161,25 +171,32 @@ def _drops(report: Report) -> str:
         "of it is. Otherwise these faces cannot tell.</p>"
     )
     return (
-        "<section><h2>Drop in accuracy</h2><p>Paired: only faces that one of the two models gets "
-        f"right count. {escape(', '.join(methods).capitalize())}.</p>"
+        "<section><h2>Drop in accuracy</h2><p>Paired: only faces that exactly one of the two "
+        f"models gets right decide. {escape(methods)}.</p>"
         f"<figure>{drop_plot(report)}</figure>{limit}</section>"
     )
 
 
-def _classes(report: Report) -> str:
-    tables = "".join(f"<div>{_class_table(drop)}</div>" for drop in report.drops)
+def _class_plot(report: Report) -> str:
     faint = any(one is not None and one.too_small for d in report.drops for one in d.classes.drops)
     note = (
-        '<p class="quiet">Faint: too few faces to show that a drop is below 5 pp.</p>'
+        '<p class="quiet">Faint: too few faces to show that a drop is below '
+        f"{JUDGEABLE_PP:g} pp.</p>"
         if faint
         else ""
     )
     return (
-        f"<section><h2>By emotion</h2>{legend(report)}"
-        f"<figure>{class_drop_plot(report)}</figure>{note}"
-        f'<div class="grid">{tables}</div><p class="quiet">p: one-sided, of no drop, after Holm '
-        "over the emotions. Intervals are of each emotion by itself.</p></section>"
+        f"<section><h2>Drop in recall by emotion</h2>{legend(report)}"
+        f"<figure>{class_drop_plot(report)}</figure>{note}</section>"
+    )
+
+
+def _class_tables(report: Report) -> str:
+    tables = "".join(f"<div>{_class_table(drop)}</div>" for drop in report.drops)
+    return (
+        f'<section><h2>Recall by emotion</h2><div class="grid">{tables}</div>'
+        '<p class="quiet">p: one-sided, of no drop, after Holm over the emotions. Intervals are '
+        "of each emotion by itself.</p></section>"
     )
 
 
@@ -214,7 +231,10 @@ def _flips(report: Report) -> str:
     for drop in report.drops:
         name = precision_name(drop.candidate.precision)
         flipped = len(drop.agreement.flipped_faces)
-        words = f"FP32's answer (row) and {name}'s (column): {flipped:,} faces changed"
+        words = (
+            f"FP32's answer (row) and {name}'s (column): {flipped:,} "
+            f"{'face' if flipped == 1 else 'faces'} changed"
+        )
         tables.append(
             f"<div><h3>{name}</h3>{_matrix(drop.labels.classes, drop.agreement.flips, words)}</div>"
         )

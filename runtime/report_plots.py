@@ -119,7 +119,7 @@ def legend(report: Report) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def ticks(low: float, high: float, most: int = 7) -> tuple[float, ...]:
+def ticks(low: float, high: float, most: int = 9) -> tuple[float, ...]:
     """Round numbers from `low` to `high`, in steps of 1, 2 or 5 times a power of ten.
 
     Args:

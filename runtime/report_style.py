@@ -36,6 +36,7 @@ table.wide { width: 100%; max-width: 46rem; }
 caption { text-align: left; padding: 0 0 .35rem; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--rule); text-align: right;
   vertical-align: top; }
+td { white-space: nowrap; } td small { white-space: normal; }
 th:first-child { text-align: left; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
@@ -48,7 +49,8 @@ table.matrix thead td { border: 0; }
 td.same, td.zero { color: var(--quiet); }
 figure { margin: .5rem 0; }
 svg.plot { display: block; width: 100%; max-width: 35rem; height: auto; }
-svg text { font-size: 13px; fill: var(--ink); }
+svg text { font-size: 13px; fill: var(--ink); paint-order: stroke; stroke: var(--paper);
+  stroke-width: 4px; stroke-linejoin: round; }
 svg text.tick { fill: var(--quiet); font-size: 12px; }
 line.grid { stroke: var(--rule); } line.zero { stroke: var(--quiet); stroke-width: 1.5; }
 line.margin { stroke: var(--fail); stroke-width: 2; stroke-dasharray: 6 4; }
@@ -67,6 +69,7 @@ dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em;
   overflow-wrap: anywhere; }
 li { margin: .3rem 0; max-width: 46rem; }
+@media (min-width: 60rem) { td small { white-space: nowrap; } }
 @media (max-width: 30rem) { th, td { padding: .3rem .25rem; } table { font-size: .86rem; }
   table.matrix { font-size: .74rem; } table.matrix th, table.matrix td { padding: .15rem .2rem; }
   table.matrix td { min-width: 1.5rem; } dl { grid-template-columns: minmax(0, 1fr); gap: 0; }

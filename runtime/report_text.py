@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_arm.runtime.accuracy_drop import AccuracyDrop
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
-from edge_arm.runtime.statistics import IntervalMethod, Verdict
+from edge_arm.runtime.statistics import ClassRules, IntervalMethod, Verdict
 
 VERDICT_WORDS = {
     Verdict.PASS: "pass",
@@ -19,6 +19,10 @@ METHOD_WORDS = {
     IntervalMethod.EXACT: "exact unconditional paired interval",
     IntervalMethod.BOOTSTRAP: "stratified paired bootstrap",
 }
+
+
+JUDGEABLE_PP = 100.0 * ClassRules().judgeable_drop
+"""A class that cannot show a drop of this size is called too small to judge."""
 
 
 def precision_name(precision: Precision) -> str:
@@ -169,8 +173,8 @@ def not_said(report: Report) -> tuple[str, ...]:
     ]
     if small:
         lines.append(
-            f"Single emotions. There are too few faces of {', '.join(small)} to show a drop of "
-            "5 pp; the whole set's drop can hide one there."
+            f"Single emotions. There are too few faces of {', '.join(small)} to show that a drop "
+            f"is below {JUDGEABLE_PP:g} pp; the whole set's drop can hide one there."
         )
     if empty:
         lines.append(

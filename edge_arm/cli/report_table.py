@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -32,8 +31,11 @@ def print_report(report: Report, written: Sequence[Path]) -> None:
         report: what was measured.
         written: files that hold the report.
     """
-    console = Console(highlight=False, markup=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a pipe or a log has no width that figures would have to fit
+        console.width = max(console.width, 120)
     console.print(_table(report))
+    console.print()
     console.print(verdict_sentence(report), soft_wrap=True)
     for line in (*gate_remarks(report), speed_note(report)):
         if line is not None:
@@ -50,14 +52,14 @@ def _table(report: Report) -> Table:
         f"{report.reference.info.name}, batch {report.reference.batch_size}",
         title_justify="left",
         title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        box=None,
+        pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for name in ("accuracy", "drop pp", f"{confidence} interval", "agreement", "size", "images/s"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     if report.gate is not None:
-        table.add_column(f"< {100.0 * report.gate.max_drop:g} pp", no_wrap=True)
+        table.add_column(f"< {100.0 * report.gate.max_drop:g} pp", overflow="fold")
     for row, model in enumerate(report.models):
         drop = report.drops[row - 1] if row else None
         cells = [
