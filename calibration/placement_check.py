@@ -1,0 +1,101 @@
+"""Proves on the finished graph that Q/DQ is where TensorRT wants it.
+
+The rules are NVIDIA's (developer guide, "Q/DQ Layer-Placement Recommendations"), and each of them
+has cost somebody a slow or refused engine. They are checked on the file and not on the plan, so
+that whatever placed the pairs is checked too.
+
+1. Every Conv but the head's reads a DequantizeLinear on its activation and on its weight, the
+   first Conv included.
+2. Of each residual Add exactly one input is a DequantizeLinear, the skip: quantizing both breaks
+   the fusion of Conv and Add.
+3. The head has none.
+4. Zero points are int8 and 0, scales float32, finite and greater than 0.
+5. No bias is behind a DequantizeLinear.
+6. The uint8 input goes straight into Casts: TensorRT takes uint8 nowhere else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from edge_arm.calibration.graph import head_nodes, producers, residual_adds
+from edge_arm.runtime.errors import CalibrationError
+
+
+def check_placement(model: onnx.ModelProto) -> None:
+    """Refuse a quantized graph that breaks one of the rules above.
+
+    Args:
+        model: with Q/DQ pairs.
+
+    Raises:
+        CalibrationError: naming the node and the rule.
+    """
+    made_by = producers(model)
+    nodes = model.graph.node
+    head = head_nodes(model)
+
+    def dequantized(node: onnx.NodeProto) -> list[bool]:
+        return [
+            name in made_by and nodes[made_by[name]].op_type == "DequantizeLinear"
+            for name in node.input
+        ]
+
+    for position, node in enumerate(nodes):
+        behind = dequantized(node)
+        if position in head:
+            if any(behind):  # rule 3
+                raise _broken(node, "is in the head and has a quantized input", "float there")
+        elif node.op_type == "Conv":
+            if not all(behind[:2]):  # rule 1
+                raise _broken(
+                    node,
+                    f"has DequantizeLinear on {sum(behind[:2])} of activation and weight",
+                    "on both",
+                )
+            if any(behind[2:]):  # rule 5
+                raise _broken(node, "has a quantized bias", "a float bias")
+    for position in residual_adds(model):
+        behind = dequantized(nodes[position])
+        if sum(behind) != 1:  # rule 2
+            raise _broken(
+                nodes[position], f"has {sum(behind)} quantized inputs", "the skip branch alone"
+            )
+    _check_parameters(model)
+    _check_input(model)
+
+
+def _check_parameters(model: onnx.ModelProto) -> None:
+    constants = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:  # rule 4
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        parameters = [constants.get(name) for name in node.input[1:]]
+        if len(parameters) != 2 or parameters[0] is None or parameters[1] is None:
+            raise _broken(node, "has no stored scale and zero point", "both as initializers")
+        scale, zero = parameters
+        values = numpy_helper.to_array(scale)
+        if scale.data_type != TensorProto.FLOAT or not (np.isfinite(values) & (values > 0)).all():
+            raise _broken(node, "has a scale that is no positive float32", "positive float32")
+        if zero.data_type != TensorProto.INT8 or numpy_helper.to_array(zero).any():
+            raise _broken(node, "has a zero point that is not int8 0", "symmetric int8")
+
+
+def _check_input(model: onnx.ModelProto) -> None:
+    integer = {
+        item.name
+        for item in model.graph.input
+        if item.type.tensor_type.elem_type == TensorProto.UINT8
+    }
+    for node in model.graph.node:  # rule 6
+        if node.op_type != "Cast" and integer.intersection(node.input):
+            raise _broken(node, f"({node.op_type}) reads the uint8 input", "a Cast in between")
+
+
+def _broken(node: onnx.NodeProto, got: str, expected: str) -> CalibrationError:
+    return CalibrationError(
+        f"node {node.name!r} {got}, expected {expected}: TensorRT would refuse this graph or run "
+        "it slowly; export the model again, and report it if that does not help"
+    )

@@ -1,0 +1,92 @@
+"""The result of a calibration and its provenance: `calibration.json`.
+
+It answers, years later, "which pictures made these scales": every image with its hash, the
+method, the seed, the model, the tools.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_arm.calibration.ranges import Method
+from edge_arm.runtime.faces import FaceIndex
+from edge_arm.runtime.storage import write_json
+
+SCHEMA_VERSION = 1
+CALIBRATION_NAME = "calibration.json"
+
+
+@dataclass(frozen=True)
+class CalibrationTable:
+    """Ranges of one model from one set of faces.
+
+    Attributes:
+        method: that chose the ranges.
+        amax: range by tensor; its scale is amax / 127.
+        model_sha256: of the FP32 model whose tensors these are.
+        faces: that were used, in order.
+        face_sha256s: of each face's file.
+        population: faces in the training split that `faces` was drawn from.
+        population_sha256: of that split's list.
+        seed: of the draw.
+        tool_versions: of the packages that took part.
+    """
+
+    method: Method
+    amax: dict[str, float]
+    model_sha256: str
+    faces: FaceIndex
+    face_sha256s: tuple[str, ...]
+    population: int
+    population_sha256: str
+    seed: int
+    tool_versions: dict[str, str]
+
+    def provenance(self) -> dict[str, Any]:
+        """Everything but ranges and images: what the manifest repeats."""
+        labels = self.faces.labels
+        return {
+            "method": self.method.value,
+            "seed": self.seed,
+            "num_images": len(self.faces),
+            "class_counts": {
+                name: int(count)
+                for name, count in zip(labels.classes, self.faces.counts(), strict=True)
+            },
+            "data": {
+                "name": self.faces.name,
+                "split": self.faces.split.value,
+                "num_images": self.population,
+                "sha256": self.population_sha256,
+            },
+            "faces_sha256": self.faces.sha256,
+            "model_sha256": self.model_sha256,
+            "tool_versions": dict(sorted(self.tool_versions.items())),
+        }
+
+
+def write_table(path: Path, table: CalibrationTable) -> None:
+    """Write `calibration.json` atomically.
+
+    Args:
+        path: of the file.
+        table: to write.
+
+    Raises:
+        StorageError: if the operating system refuses the write.
+    """
+    classes = table.faces.labels.classes
+    write_json(
+        path,
+        {
+            "schema_version": SCHEMA_VERSION,
+            **table.provenance(),
+            "amax": table.amax,
+            "images": [
+                {"sample_id": face.sample_id, "class": classes[face.target], "sha256": digest}
+                for face, digest in zip(table.faces.samples, table.face_sha256s, strict=True)
+            ],
+        },
+    )

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
+from edge_arm.calibration.ranges import Method
+from edge_arm.runtime.errors import (
+    BundleError,
+    CalibrationError,
+    DataError,
+    StorageError,
+    UsageError,
+)
+from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
+from edge_arm.runtime.labels import LabelSet
+from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+
+CONFIG = CalibrationConfig(num_images=14, method=Method.MAX)
+MakeIndex = Callable[..., FaceIndex]
+MakeBundle = Callable[..., Bundle]
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def with_bias(model: onnx.ModelProto, name: str, value: float) -> onnx.ModelProto:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    item = next(item for item in result.graph.initializer if item.name == name)
+    filled = np.full(list(item.dims), value, np.float32)
+    item.CopyFrom(numpy_helper.from_array(filled, name))
+    return result
+
+
+def test_the_bundle_gains_an_int8_model_that_agrees_with_fp32(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    before = make_bundle(model)
+    after = int8_from_bundle(before, face_index(), CONFIG)
+    path, artifact = after.model(Precision.INT8)
+    golden = np.load(after.verified("golden.npz"))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"faces": golden["images"]})
+    agreement = (logits.argmax(1) == golden["logits"].argmax(1)).mean()
+    assert artifact.checks["golden_agreement"] == agreement
+    assert artifact.checks["golden_max_logit_difference"] == pytest.approx(
+        np.abs(logits - golden["logits"]).max(), rel=1e-6
+    )
+    # 8 bits cost little of the logits' spread, even with random weights
+    assert artifact.checks["golden_mean_logit_difference"] < 0.05 * golden["logits"].std()
+    assert after.manifest.artifact(Precision.FP32) == before.manifest.artifact(Precision.FP32)
+
+
+def test_the_record_names_what_stayed_in_float(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    artifact = int8_from_bundle(make_bundle(model), face_index(), CONFIG).manifest.artifact(
+        Precision.INT8
+    )
+    assert list(artifact.float_nodes) == ["/n49/Conv"]
+    assert artifact.opset == 17
+
+
+def test_calibration_json_has_every_image_with_its_hash(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    bundle = int8_from_bundle(make_bundle(model), index, CONFIG)
+    table = json.loads(bundle.verified("calibration.json").read_text())
+    paths = {sample.sample_id: sample.path for sample in index.samples}
+    assert len(table["images"]) == 14
+    for image in table["images"]:
+        digest = sha256(paths[image["sample_id"]].read_bytes()).hexdigest()
+        assert image["sha256"] == digest
+    assert table["class_counts"]["fear"] == 1
+    assert (table["method"], table["seed"], table["num_images"]) == ("max", 0, 14)
+    assert table["model_sha256"] == bundle.manifest.artifact(Precision.FP32).sha256
+    assert table["data"]["sha256"] == index.sha256
+    assert table["tool_versions"]["onnx"] == onnx.__version__
+    # 21 tensors are quantized; the range before MaxPool is that behind it
+    assert len(table["amax"]) == 21
+    assert table["amax"]["t4"] == table["amax"]["t5"]
+
+
+def test_the_manifest_repeats_where_the_ranges_come_from(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    table = json.loads((bundle.path / "calibration.json").read_text())
+    assert bundle.manifest.calibration == {
+        key: value
+        for key, value in table.items()
+        if key not in ("schema_version", "amax", "images")
+    }
+    assert "nvidia-modelopt" in bundle.manifest.tool_versions
+
+
+def test_progress_adds_up_to_two_passes(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    steps: list[int] = []
+    int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
+    assert sum(steps) == CONFIG.num_steps == 28
+
+
+def test_calibrating_twice_gives_the_same_bytes(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    once = int8_from_bundle(make_bundle(model), index, CONFIG)
+    first = content(once.path)
+    twice = int8_from_bundle(once, index, CONFIG)
+    assert content(twice.path) == first
+    assert set(first) == {
+        "calibration.json", "golden.npz", "manifest.json", "model.fp32.onnx", "model.int8.onnx"
+    }  # fmt: skip
+
+
+def test_a_second_calibration_replaces_the_first(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    first = int8_from_bundle(make_bundle(model), index, CONFIG)
+    config = CalibrationConfig(num_images=10, method=Method.PERCENTILE, seed=1)
+    second = int8_from_bundle(first, index, config)
+    assert len(second.manifest.artifacts) == 2
+    assert second.manifest.calibration is not None
+    assert second.manifest.calibration["method"] == "percentile"
+    second.model(Precision.INT8)  # verifies its hash
+    second.verified("calibration.json")
+
+
+def test_faces_of_another_label_order_are_matched_by_name(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    turned = LabelSet("turned", index.labels.classes[::-1])
+    bundle = int8_from_bundle(make_bundle(model), index.relabelled(turned), CONFIG)
+    assert bundle.manifest.calibration is not None
+    assert list(bundle.manifest.calibration["class_counts"]) == list(index.labels.classes)
+    assert bundle.manifest.calibration["class_counts"]["fear"] == 1
+
+
+def test_faces_of_a_class_unknown_to_the_model_are_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle
+):
+    labels = LabelSet("other", ("contempt", "fear"))
+    sample = FaceSample("a", Path("a.png"), 0)
+    index = FaceIndex("other", Split.TRAIN, labels, (sample,))
+    with pytest.raises(DataError, match="got the expression 'contempt', expected one of surprise"):
+        int8_from_bundle(make_bundle(model), index, CONFIG)
+
+
+def test_a_bundle_without_fp32_is_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = make_bundle(model, Precision.FP16)
+    with pytest.raises(BundleError, match="the bundle has no fp32 model .main., it has fp16"):
+        int8_from_bundle(bundle, face_index(), CONFIG)
+
+
+def test_a_changed_byte_in_the_fp32_model_is_found(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = make_bundle(model)
+    path = bundle.path / "model.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(BundleError, match="the file was changed or not copied whole"):
+        int8_from_bundle(bundle, face_index(), CONFIG)
+
+
+def test_an_fp32_model_that_is_already_quantized_is_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    parameters = [
+        numpy_helper.from_array(np.float32(0.1), "s"),
+        numpy_helper.from_array(np.int8(0), "z"),
+    ]
+    quantized.graph.initializer.extend(parameters)
+    quantized.graph.node.append(helper.make_node("QuantizeLinear", ["t2", "s", "z"], ["q"], "Q"))
+    with pytest.raises(CalibrationError, match="the FP32 model is already quantized .node 'Q'"):
+        int8_from_bundle(make_bundle(quantized), face_index(), CONFIG)
+
+
+def test_a_layer_that_is_zero_everywhere_is_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    dead = with_bias(model, "c4", -1e6)  # the Relu behind it lets nothing through
+    with pytest.raises(CalibrationError, match="tensor 't7' is 0 everywhere on the calibration"):
+        int8_from_bundle(make_bundle(dead), face_index(), CONFIG)
+
+
+def test_a_layer_that_gives_nan_is_refused_and_nothing_is_left(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = make_bundle(with_bias(model, "c4", float("nan")))
+    before = content(bundle.path)
+    with pytest.raises(CalibrationError, match="tensor 't7' has 4096 values that are NaN"):
+        int8_from_bundle(bundle, face_index(), CONFIG)
+    assert content(bundle.path) == before
+
+
+def test_a_broken_picture_stops_the_calibration_and_the_bundle_stays_whole(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    bundle = int8_from_bundle(make_bundle(model), index, CONFIG)
+    before = content(bundle.path)
+    for sample in index.samples[10:]:
+        sample.path.write_bytes(b"")
+    with pytest.raises(DataError, match="has 0 bytes, expected a picture"):
+        int8_from_bundle(bundle, index, CONFIG)
+    assert content(bundle.path) == before
+
+
+def test_a_write_that_fails_leaves_a_whole_bundle(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = make_bundle(model)
+    before = content(bundle.path)
+    (bundle.path / "model.int8.onnx").mkdir()  # a folder in the way of the rename
+    with pytest.raises(StorageError, match="cannot write .*bundle"):
+        int8_from_bundle(bundle, face_index(), CONFIG)
+    assert content(bundle.path) == before
+    assert open_bundle(bundle.path).manifest == bundle.manifest
+
+
+def test_a_cut_between_the_renames_leaves_a_bundle_that_vouches_for_nothing_wrong(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    bundle = int8_from_bundle(make_bundle(model), index, CONFIG)
+    (bundle.path / "calibration.json").unlink()
+    (bundle.path / "calibration.json").mkdir()  # the model is renamed, then this stands in the way
+    with pytest.raises(StorageError):
+        int8_from_bundle(bundle, index, CalibrationConfig(10, Method.MSE))
+    left = open_bundle(bundle.path)
+    assert left.manifest.precisions() == (Precision.FP32,)
+    left.model(Precision.FP32)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(UsageError, match="got --images 0, expected at least one per class"):
+        CalibrationConfig(num_images=0)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(UsageError, match="got --seed -1, expected 0 or more"):
+        CalibrationConfig(seed=-1)

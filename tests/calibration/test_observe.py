@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from edge_arm.calibration.observe import Observation, observe
+from edge_arm.runtime.batches import FaceBatch
+from edge_arm.runtime.errors import BackendError, CalibrationError
+
+TENSORS = ("t2", "t5", "t19")  # the input behind Sub, MaxPool's output, a downsampled skip
+
+
+def batches(faces_nhwc: np.ndarray, size: int) -> list[FaceBatch]:
+    return [
+        FaceBatch(start, faces_nhwc[start : start + size], ("0" * 64,) * size)
+        for start in range(0, len(faces_nhwc), size)
+    ]
+
+
+def ranges(observation: Observation) -> dict[str, tuple[bytes, float, float]]:
+    return {
+        name: (item.counts.tobytes(), item.minimum, item.maximum)
+        for name, item in observation.histograms.items()
+    }
+
+
+def test_every_value_of_every_face_is_counted(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    seen = observe(model, TENSORS, batches(faces_nhwc, 4))
+    assert seen.histograms["t2"].counts.sum() == 12 * 3 * 64 * 64
+    assert seen.histograms["t5"].counts.sum() == 12 * 16 * 16 * 16
+
+
+def test_the_input_tensor_is_what_the_graph_makes_of_the_pixels(
+    model: onnx.ModelProto, faces_nhwc: np.ndarray
+):
+    seen = observe(model, ["t2"], batches(faces_nhwc, 4))
+    expected = faces_nhwc - 255 * np.array([0.485, 0.456, 0.406], np.float32)
+    # float32 rounding of the mean
+    assert seen.histograms["t2"].amax == pytest.approx(np.abs(expected).max(), rel=1e-6)
+
+
+def test_ranges_are_the_same_bits_for_any_batch_size(
+    model: onnx.ModelProto, faces_nhwc: np.ndarray
+):
+    one, five = (observe(model, TENSORS, batches(faces_nhwc, size)) for size in (1, 5))
+    assert ranges(one) == ranges(five)
+    assert (one.logits == five.logits).all()
+
+
+def test_ranges_are_the_same_bits_in_any_order(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    forward = observe(model, TENSORS, batches(faces_nhwc, 4))
+    order = np.random.default_rng(0).permutation(len(faces_nhwc))
+    shuffled = observe(model, TENSORS, batches(faces_nhwc[order], 4))
+    assert ranges(shuffled) == ranges(forward)
+    assert (shuffled.logits == forward.logits[order]).all()
+
+
+def test_logits_are_those_of_the_plain_model(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (expected,) = session.run(None, {"faces": faces_nhwc})
+    seen = observe(model, TENSORS, batches(faces_nhwc, 4))
+    # ONNX Runtime fuses less when inner tensors are asked for: float32 rounding
+    np.testing.assert_allclose(seen.logits, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_progress_adds_up_to_the_number_of_faces(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    steps: list[int] = []
+    observe(model, ["t2"], batches(faces_nhwc, 5), progress=steps.append)
+    assert steps == [5, 5, 2]
+
+
+def test_no_faces_are_refused(model: onnx.ModelProto):
+    with pytest.raises(CalibrationError, match="got no faces to calibrate with, expected at least"):
+        observe(model, ["t2"], [])
+
+
+def test_nan_in_the_model_is_refused_with_the_tensors_name(
+    model: onnx.ModelProto, faces_nhwc: np.ndarray
+):
+    broken = onnx.ModelProto()
+    broken.CopyFrom(model)
+    bias = next(item for item in broken.graph.initializer if item.name == "c2")
+    bias.CopyFrom(numpy_helper.from_array(np.full(16, np.nan, np.float32), "c2"))
+    with pytest.raises(CalibrationError, match="tensor 't3' has 16384 values that are NaN"):
+        observe(broken, ["t3"], batches(faces_nhwc, 4))
+
+
+def test_a_graph_that_does_not_load_is_a_backend_error(model: onnx.ModelProto):
+    with pytest.raises(BackendError, match="ONNX Runtime cannot load the FP32 model"):
+        observe(model, ["no-such-tensor"], [])

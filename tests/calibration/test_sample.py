@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_arm.calibration.sample import calibration_sample, class_shares
+from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
+from edge_arm.runtime.labels import RAFDB
+
+RAFDB_COUNTS = (1290, 281, 717, 4772, 1982, 705, 2524)
+
+
+def index_of(counts: tuple[int, ...], split: Split = Split.TRAIN) -> FaceIndex:
+    targets = [target for target, count in enumerate(counts) for _ in range(count)]
+    samples = (FaceSample(f"{i:05d}", Path(f"{i}.png"), target) for i, target in enumerate(targets))
+    return FaceIndex("rafdb", split, RAFDB, tuple(samples))
+
+
+def test_shares_are_proportional_with_the_largest_remainders_rounded_up():
+    # 512 * counts / 12271 = 53.82 11.72 29.92 199.11 82.70 29.42 105.31; floors add up to 508,
+    # the largest four remainders are disgust, surprise, fear, sadness.
+    assert class_shares(np.array(RAFDB_COUNTS), 512).tolist() == [54, 12, 30, 199, 83, 29, 105]
+
+
+def test_a_rare_class_gets_four_faces():
+    assert class_shares(np.array([1000, 5, 1000]), 100).tolist() == [48, 4, 48]
+
+
+def test_a_class_with_fewer_than_four_faces_gives_all_of_them():
+    assert class_shares(np.array([1000, 2, 1000]), 101).tolist()[1] == 2
+
+
+def test_as_many_images_as_classes_takes_one_of_each():
+    assert class_shares(np.array(RAFDB_COUNTS), 7).tolist() == [1] * 7
+
+
+@pytest.mark.parametrize("num_images", [7, 30, 31, 100, 333])
+def test_the_sample_has_exactly_the_size_asked_for(num_images: int):
+    sample = calibration_sample(
+        index_of((9, 2, 30, 211, 50, 11, 90)), num_images=num_images, seed=3
+    )
+    assert len({face.sample_id for face in sample.samples}) == num_images
+
+
+def test_the_whole_set_can_be_taken():
+    index = index_of((9, 2, 30, 21, 5, 11, 9))
+    assert calibration_sample(index, num_images=len(index), seed=0).samples == index.samples
+
+
+def test_the_same_seed_draws_the_same_faces_and_another_seed_others():
+    index = index_of(RAFDB_COUNTS)
+    first = calibration_sample(index, num_images=64, seed=5)
+    assert calibration_sample(index, num_images=64, seed=5) == first
+    assert calibration_sample(index, num_images=64, seed=6) != first
+
+
+def test_the_draw_does_not_depend_on_the_order_of_the_index():
+    index = index_of((9, 2, 30, 211, 50, 11, 90))
+    reversed_index = index.subset(range(len(index))[::-1])
+    drawn = calibration_sample(index, num_images=40, seed=1)
+    assert calibration_sample(reversed_index, num_images=40, seed=1) == drawn
+
+
+def test_more_images_than_faces_are_refused():
+    with pytest.raises(UsageError, match=r"got --images 50, expected at most 49, the faces"):
+        calibration_sample(index_of((7,) * 7), num_images=50, seed=0)
+
+
+def test_fewer_images_than_classes_are_refused():
+    with pytest.raises(UsageError, match=r"got --images 6, expected at least 7, one per class"):
+        calibration_sample(index_of((7,) * 7), num_images=6, seed=0)
+
+
+def test_an_empty_class_is_refused_by_name():
+    with pytest.raises(
+        DataError, match="calibration needs faces of every class, found none for 'f"
+    ):
+        calibration_sample(index_of((7, 0, 7, 7, 7, 7, 7)), num_images=10, seed=0)
+
+
+def test_no_faces_at_all_are_refused():
+    with pytest.raises(DataError, match="found none for 'surprise', 'fear'"):
+        calibration_sample(index_of((0,) * 7), num_images=10, seed=0)
+
+
+def test_test_faces_are_refused():
+    with pytest.raises(UsageError, match="got the test split of 'rafdb' to calibrate with"):
+        calibration_sample(index_of((7,) * 7, Split.TEST), num_images=10, seed=0)
