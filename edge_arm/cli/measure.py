@@ -22,10 +22,9 @@ class BackendName(str, Enum):
 
 
 class SplitName(str, Enum):
-    """The parts of a data set, by the names of `runtime.faces.Split`, whose import needs numpy."""
+    """The parts on disk, by the names of `runtime.faces.Split`, whose import needs numpy."""
 
     TRAIN = "train"
-    VALIDATION = "validation"
     TEST = "test"
 
 

@@ -1,0 +1,165 @@
+"""The page holds together by itself, says what it shows in words, and escapes what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.report import Report
+from edge_arm.runtime.report_html import html_from_report, write_html_report
+from edge_arm.runtime.report_plots import class_drop_plot, drop_plot, ticks
+from edge_arm.runtime.report_text import verdict_sentence
+
+Make = Callable[..., Report]
+FP32, FP16, INT8 = Precision
+TARGETS = [0] * 40 + [1] * 40
+ANSWERS = {FP32: TARGETS, FP16: TARGETS, INT8: [*TARGETS[:-3], 0, 0, 2]}
+VOID = {"meta", "link", "br"}
+
+
+class Balance(HTMLParser):
+    """Checks that tags close in the order in which they open, and collects attributes and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+def parsed(page: str) -> Balance:
+    parser = Balance()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("answers", "max_drop_pp"),
+    [
+        ({FP32: TARGETS}, None),
+        (ANSWERS, None),
+        (ANSWERS, 1.0),
+        ({FP32: TARGETS, INT8: TARGETS}, 50.0),
+        ({FP32: [0], INT8: [1]}, 1.0),
+    ],
+    ids=["fp32 alone", "no gate", "fail or cannot tell", "pass", "one face"],
+)
+def test_every_report_makes_a_whole_page(
+    report_from_answers: Make,
+    answers: dict[Precision, list[int]],
+    max_drop_pp: float | None,
+) -> None:
+    targets = TARGETS[: len(answers[FP32])]
+    report = report_from_answers(targets, answers, max_drop_pp)
+    text = " ".join(parsed(html_from_report(report)).words)
+    assert verdict_sentence(report) in text
+    assert "What this does not say" in text
+
+
+def test_the_page_opens_with_the_verdict(report_from_answers: Make) -> None:
+    page = html_from_report(report_from_answers(TARGETS, ANSWERS, 1.0))
+    assert page.index('class="verdict cannot_tell"') < page.index("<h2>")
+    assert "<strong>Cannot tell</strong>" in page
+
+
+def test_nothing_is_fetched_and_nothing_runs(report_from_answers: Make) -> None:
+    page = html_from_report(report_from_answers(TARGETS, ANSWERS, 1.0))
+    parser = parsed(page)
+    assert not {"script", "img", "iframe", "object", "image", "foreignobject"} & set(parser.tags)
+    assert "url(" not in page and "@import" not in page
+    links = [value for name, value in parser.attributes if name in ("href", "src")]
+    assert links == ["data:,"]
+    assert "default-src 'none'" in page
+
+
+def test_names_from_outside_are_escaped(report_from_answers: Make) -> None:
+    name = "<script>alert('x')</script> & co"
+    page = html_from_report(report_from_answers(TARGETS, ANSWERS, None, name))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co" in page
+
+
+def test_every_plot_has_a_title_and_words(report_from_answers: Make) -> None:
+    report = report_from_answers(TARGETS, ANSWERS, 1.0)
+    for plot in (drop_plot(report), class_drop_plot(report)):
+        element = ElementTree.fromstring(plot)
+        assert element.get("role") == "img"
+        named = [element.find("title"), element.find("desc")]
+        ids = [item.get("id") for item in named if item is not None and item.text]
+        assert element.get("aria-labelledby") == " ".join(str(item) for item in ids)
+        assert len(ids) == 2
+
+
+def test_the_words_of_the_drop_plot_give_its_figures(report_from_answers: Make) -> None:
+    words = ElementTree.fromstring(drop_plot(report_from_answers(TARGETS, ANSWERS, 1.0)))
+    description = words.findtext("desc") or ""
+    assert "INT8: +3.75 pp (" in description
+    assert description.endswith("The limit is 1 pp.")
+
+
+def test_a_point_lies_between_the_ends_of_its_interval(report_from_answers: Make) -> None:
+    plot = ElementTree.fromstring(drop_plot(report_from_answers(TARGETS, ANSWERS, 1.0)))
+    (circle,) = [item for item in plot.iter("circle")]
+    group = next(item for item in plot.iter("g") if item.find("circle") is not None)
+    line = group.find("line")
+    assert line is not None
+    assert float(line.attrib["x1"]) < float(circle.attrib["cx"]) < float(line.attrib["x2"])
+
+
+def test_the_limit_is_drawn_only_where_there_is_one(report_from_answers: Make) -> None:
+    assert 'class="margin"' in drop_plot(report_from_answers(TARGETS, ANSWERS, 1.0))
+    assert 'class="margin"' not in drop_plot(report_from_answers(TARGETS, ANSWERS))
+
+
+def test_a_class_without_faces_is_said_to_have_none(report_from_answers: Make) -> None:
+    report = report_from_answers(TARGETS, ANSWERS)
+    assert "neutral, no face" in class_drop_plot(report)
+    assert "no face, nothing known" in html_from_report(report)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-1.0, 1.0, (-1.0, -0.5, 0.0, 0.5, 1.0)),
+        (-0.3, 1.7, (0.0, 0.5, 1.0, 1.5)),
+        (-0.05, 0.09, (-0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.08)),
+        (-100.0, 100.0, (-100.0, -50.0, 0.0, 50.0, 100.0)),
+    ],
+)
+def test_ticks_are_round_and_at_most_nine(
+    low: float, high: float, expected: tuple[float, ...]
+) -> None:
+    assert ticks(low, high) == pytest.approx(expected, abs=1e-12)  # sums of decimal fractions
+
+
+def test_the_page_is_written_whole(report_from_answers: Make, tmp_path: Path) -> None:
+    report = report_from_answers(TARGETS, ANSWERS)
+    path = tmp_path / "report.html"
+    write_html_report(report, path)
+    assert path.read_text(encoding="utf-8") == html_from_report(report)
+    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]

@@ -1,0 +1,100 @@
+"""The sentences that people read first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.report import Report
+from edge_arm.runtime.report_text import (
+    gate_remarks,
+    limits_pp,
+    not_said,
+    p_value,
+    percent,
+    rate_text,
+    signed_pp,
+    size_text,
+    speed_note,
+    verdict_sentence,
+)
+
+Make = Callable[..., Report]
+FP32, FP16, INT8 = Precision
+MANY = [0, 1, 2] * 500
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [(0.416, "+0.42"), (-0.1, "-0.10"), (0.0, "0.00"), (-0.004, "0.00"), (-0.0, "0.00")],
+)
+def test_points_carry_their_sign_and_zero_has_none(points: float, text: str) -> None:
+    assert signed_pp(points) == text
+
+
+def test_limits_are_joined_by_to() -> None:
+    assert limits_pp((-0.1, 0.94)) == "-0.10 to +0.94"
+
+
+def test_numbers_have_the_digits_that_people_read() -> None:
+    assert percent(0.93125) == "93.12 %"
+    assert size_text(44_812_345) == "44.8 MB"
+    assert [rate_text(rate) for rate in (1234.5, 151.4, 9.876)] == ["1,234", "151", "9.88"]
+    assert [p_value(p) for p in (0.00001, 0.00702, 0.5)] == ["< 0.0001", "0.0070", "0.50"]
+
+
+def test_a_pass_names_limit_faces_and_every_drop(report_from_answers: Make) -> None:
+    sentence = verdict_sentence(report_from_answers(MANY, {FP32: MANY, FP16: MANY, INT8: MANY}, 1))
+    assert sentence.startswith("Shown to lose less than 1 pp on 1,500 faces of rafdb: FP16 keeps")
+    assert "; INT8 keeps its accuracy (95 % interval of the drop -0." in sentence
+
+
+def test_a_fail_names_only_the_precision_that_failed(report_from_answers: Make) -> None:
+    worse = [0, 1, 1] * 500
+    sentence = verdict_sentence(report_from_answers(MANY, {FP32: MANY, FP16: MANY, INT8: worse}, 1))
+    assert sentence.startswith("Shown to lose at least 1 pp on 1,500 faces of rafdb: INT8 loses")
+    assert "33.33 pp" in sentence
+    assert "FP16" not in sentence
+
+
+def test_an_undecided_gate_says_so_and_what_would_decide(report_from_answers: Make) -> None:
+    report = report_from_answers(MANY[:30], {FP32: MANY[:30], INT8: MANY[:30]}, 1)
+    assert verdict_sentence(report).startswith(
+        "The limit of 1 pp lies inside the interval, so 30 faces of rafdb cannot tell"
+    )
+    (remark,) = gate_remarks(report)
+    assert "faces like these would decide, 30 are here" in remark
+
+
+def test_a_drop_at_the_limit_is_said_to_be_undecidable(report_from_answers: Make) -> None:
+    targets = [0] * 100
+    report = report_from_answers(targets, {FP32: targets, INT8: [1, *targets[1:]]}, 1)
+    (remark,) = gate_remarks(report)
+    assert "even a million faces like these would not decide" in remark
+
+
+def test_without_a_gate_no_verdict_is_given(report_from_answers: Make) -> None:
+    better = report_from_answers([0, 0, 1], {FP32: [0, 1, 1], INT8: [0, 0, 1]})
+    sentence = verdict_sentence(better)
+    assert sentence.startswith("INT8 gains 33.33 pp")
+    assert sentence.endswith("no limit was set, so there is no verdict.")
+
+
+def test_fp32_alone_is_reported_alone(report_from_answers: Make) -> None:
+    sentence = verdict_sentence(report_from_answers([1], {FP32: [1]}))
+    assert sentence.startswith("FP32 answers 100.00 % rightly on 1 face of rafdb")
+
+
+def test_a_cpus_speed_is_said_not_to_be_tensorrts(report_from_answers: Make) -> None:
+    note = speed_note(report_from_answers(MANY, {FP32: MANY, INT8: MANY}))
+    assert note is not None and "says nothing about INT8 or FP16 in TensorRT" in note
+    assert speed_note(report_from_answers(MANY, {FP32: MANY})) is None
+
+
+def test_small_and_absent_classes_are_named(report_from_answers: Make) -> None:
+    targets = [0] * 1000 + [1] * 5
+    lines = "\n".join(not_said(report_from_answers(targets, {FP32: targets, INT8: targets})))
+    assert "too few faces of fear to show that a drop is below 5 pp" in lines
+    assert "There is no face of neutral" in lines
