@@ -1,8 +1,8 @@
 """Runs an ONNX model with ONNX Runtime, on exactly the provider that was asked for.
 
 ONNX Runtime quietly falls back to the CPU when a GPU provider cannot start (its users measure the
-wrong device for weeks), so the provider is checked before and after the session is made, and no
-fallback is ever listed.
+wrong device for weeks), so the provider is checked before and after the session is made, no node
+may go to the CPU instead, and a provider that fails later is an error and not a second try.
 
 Shapes: N faces in a call, S model input size, C classes.
 """
@@ -55,6 +55,8 @@ class OnnxRuntimeBackend:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        if provider != "cpu":
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
             self._session: Any = runtime.InferenceSession(str(path), options, providers=[wanted])
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -68,6 +70,8 @@ class OnnxRuntimeBackend:
                 f"{', '.join(self._session.get_providers())}; install what that provider needs "
                 "(CUDA, cuDNN, TensorRT) or choose --provider cpu"
             )
+        # Without this, a provider that fails in `run` is replaced by the CPU from then on.
+        self._session.disable_fallback()
         size, num_classes = self._contract(path)
         self._info = BackendInfo(
             name=f"onnxruntime/{provider}",

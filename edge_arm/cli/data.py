@@ -32,8 +32,15 @@ def synthesize(
     from edge_arm.data.synthesize import synthesize as synthesize_set
 
     config = SynthesisConfig(num_images=images, seed=seed)
+    done = 0
     with progress_bar("draw", images) as advance:
-        synthesize_set(out, config, progress=advance)
+
+        def advance_to(total: int) -> None:
+            nonlocal done
+            advance(total - done)
+            done = total
+
+        synthesize_set(out, config, progress=advance_to)
     typer.echo(f"{images} synthetic faces, seed {seed}: {out}")
 
 

@@ -6,7 +6,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -19,6 +19,7 @@ from edge_arm.runtime.errors import BackendError, BackendUnavailableError, Infer
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
 SIZE = 6
+CPU = ["CPUExecutionProvider"]
 
 
 def _write_model(
@@ -151,6 +152,22 @@ def test_an_unknown_provider_is_refused_with_those_that_are_here(model: Path) ->
         OnnxRuntimeBackend(model, provider="gpu")
 
 
+def test_a_provider_that_fails_later_is_not_replaced_by_the_cpu(model: Path) -> None:
+    # There is no public way to ask; ONNX Runtime's own `run` looks at this attribute.
+    assert onnxruntime.InferenceSession(str(model), providers=CPU)._enable_fallback
+    with OnnxRuntimeBackend(model, threads=1) as backend:
+        assert not backend._session._enable_fallback
+
+
+class _FakeOptions:
+    """Takes what ONNX Runtime's own options take, and remembers it."""
+
+    entries: ClassVar[dict[str, str]] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self.entries[key] = value
+
+
 class _FakeSession:
     """Like ONNX Runtime where CUDA cannot start: it runs on the CPU instead, without an error."""
 
@@ -165,7 +182,7 @@ def _fake_runtime(*providers: str) -> SimpleNamespace:
     return SimpleNamespace(
         __version__="0.0",
         get_available_providers=lambda: list(providers),
-        SessionOptions=SimpleNamespace,
+        SessionOptions=_FakeOptions,
         InferenceSession=_FakeSession,
     )
 
@@ -185,6 +202,15 @@ def test_a_quiet_fall_back_to_the_cpu_is_an_error(
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     with pytest.raises(BackendUnavailableError, match="the session runs on CPUExecutionProvider"):
         OnnxRuntimeBackend(model, provider="cuda")
+    assert _FakeOptions.entries == {"session.disable_cpu_ep_fallback": "1"}
+
+
+def test_onnx_runtime_knows_the_option_that_keeps_nodes_off_the_cpu(model: Path) -> None:
+    # A session on the CPU with this option must fail: all its nodes are there.
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    with pytest.raises(Exception, match="CPU EP"):
+        onnxruntime.InferenceSession(str(model), options, providers=CPU)
 
 
 def test_a_machine_without_onnx_runtime_is_told_what_to_install(
