@@ -61,7 +61,7 @@ def residual_adds(model: onnx.ModelProto) -> list[int]:
         node = model.graph.node[made_by[name]]
         while node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in made_by:
             node = model.graph.node[made_by[node.input[0]]]
-        return node.op_type
+        return str(node.op_type)
 
     feeds_relu = {
         name for node in model.graph.node if node.op_type == "Relu" for name in node.input

@@ -61,7 +61,7 @@ class QuantPlan:
         """
         nodes = model.graph.node
         own = {nodes[edge.node].input[edge.input] for edge in self.activations}
-        source = {}
+        source: dict[str, str] = {}
         for edge in self.activations:
             node = nodes[edge.node]
             name = node.input[edge.input]
@@ -90,7 +90,7 @@ def plan_from_modelopt(model: onnx.ModelProto, images_nhwc: Uint8Array) -> Quant
     twin.CopyFrom(model)
     for position, node in enumerate(twin.graph.node):
         node.name = f"node{position}"
-    # Without a head Model Optimizer would quantize its Conv: its error would go straight into the
+    # Left to itself Model Optimizer would quantize its Conv: its error would go straight into the
     # logits, and it is one in a thousand of the work.
     excluded = [f"node{position}" for position in sorted(head)]
     quantized = _quantize_copy(twin, images_nhwc, excluded)

@@ -72,8 +72,8 @@ def _check_parameters(model: onnx.ModelProto) -> None:
     for node in model.graph.node:  # rule 4
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        parameters = [constants.get(name) for name in node.input[1:]]
-        if len(parameters) != 2 or parameters[0] is None or parameters[1] is None:
+        parameters = [constants[name] for name in node.input[1:] if name in constants]
+        if len(parameters) != 2:
             raise _broken(node, "has no stored scale and zero point", "both as initializers")
         scale, zero = parameters
         values = numpy_helper.to_array(scale)

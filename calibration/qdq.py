@@ -116,24 +116,18 @@ def _pair(
     zero = np.zeros(scale.shape, np.int8)  # rule 1
     graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
     graph.initializer.append(numpy_helper.from_array(zero, f"{name}_zero_point"))
-    axis = {"axis": 0} if scale.ndim else {}
     parameters = [f"{name}_scale", f"{name}_zero_point"]
-    return [
+    steps, real = f"{name}_quantized", f"{name}_dequantized"
+    pair = [
+        helper.make_node("QuantizeLinear", [name, *parameters], [steps], f"{name}_QuantizeLinear"),
         helper.make_node(
-            "QuantizeLinear",
-            [name, *parameters],
-            [f"{name}_quantized"],
-            f"{name}_QuantizeLinear",
-            **axis,
-        ),
-        helper.make_node(
-            "DequantizeLinear",
-            [f"{name}_quantized", *parameters],
-            [f"{name}_dequantized"],
-            f"{name}_DequantizeLinear",
-            **axis,
+            "DequantizeLinear", [steps, *parameters], [real], f"{name}_DequantizeLinear"
         ),
     ]
+    if scale.ndim:
+        for node in pair:
+            node.attribute.append(helper.make_attribute("axis", 0))
+    return pair
 
 
 def weight_bytes(model: onnx.ModelProto, plan: QuantPlan) -> int:

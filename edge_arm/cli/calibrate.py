@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class MethodName(str, Enum):
+    """The ways to choose a range, by the names of `calibration.ranges.Method`."""
+
+    ENTROPY = "entropy"
+    MAX = "max"
+    PERCENTILE = "percentile"
+    MSE = "mse"
+
+
 def calibrate(
-    data: Annotated[str, typer.Option(help="Data set: rafdb, folder or synthetic.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Its folder, if it is not under data/ or EDGE_ARM_DATA.")
-    ] = None,
+    data: Annotated[str, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")],
+    root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
+        None
+    ),
     bundle: Annotated[Path, typer.Option(help="The bundle to add INT8 to.")] = Path("build/bundle"),
     images: Annotated[int, typer.Option(help="Calibration faces from the train split.")] = 512,
-    method: Annotated[str, typer.Option(help="entropy, max, percentile or mse.")] = "entropy",
+    method: Annotated[
+        MethodName, typer.Option(help="How a range is chosen from what the faces did.")
+    ] = MethodName.ENTROPY,
     seed: Annotated[int, typer.Option(help="Of the draw of the faces.")] = 0,
 ) -> None:
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
@@ -26,17 +38,13 @@ def calibrate(
     from edge_arm.calibration.ranges import Method
     from edge_arm.cli.console import progress_bar
     from edge_arm.data.registry import face_index, resolve_root
-    from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import Precision, open_bundle
 
-    names = [item.value for item in Method]
-    if method not in names:
-        raise UsageError(f"got --method {method!r}, expected one of {', '.join(names)}")
-    config = CalibrationConfig(num_images=images, method=Method(method), seed=seed)
+    config = CalibrationConfig(num_images=images, method=Method(method.value), seed=seed)
     source = open_bundle(bundle)
     train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
-    with progress_bar("calibrate", config.num_steps) as advance:
+    with progress_bar("calibrate, two passes", config.num_steps) as advance:
         result = int8_from_bundle(source, train_index, config, advance)
 
     artifact = result.manifest.artifact(Precision.INT8)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edge_arm.calibration.ranges import Method
+from edge_arm.cli.calibrate import MethodName, calibrate
+from edge_arm.runtime.errors import BundleError, DataError, UsageError
+from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+
+app = typer.Typer()
+app.command()(calibrate)
+MakeBundle = Callable[..., Bundle]
+
+
+@pytest.fixture
+def rafdb(tmp_path: Path) -> Path:
+    """RAF-DB's layout with three training faces per class and one test face."""
+    root = tmp_path / "rafdb"
+    (root / "EmoLabel").mkdir(parents=True)
+    (root / "Image" / "aligned").mkdir(parents=True)
+    names = [(f"train_{i:05d}", 1 + i % 7) for i in range(21)] + [("test_0001", 1)]
+    random = np.random.default_rng(0)
+    for name, _ in names:
+        picture = cv2.resize(random.integers(0, 256, (5, 5, 3), np.uint8), (50, 50))
+        cv2.imwrite(str(root / "Image" / "aligned" / f"{name}_aligned.jpg"), picture)
+    lines = "".join(f"{name}.jpg {label}\n" for name, label in names)
+    (root / "EmoLabel" / "list_patition_label.txt").write_text(lines)
+    return root
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0
+    return str(result.stdout)
+
+
+def test_the_command_adds_int8_and_prints_what_it_did(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--bundle", bundle.path, "--images", 14, "--method", "percentile", "--seed", 3)
+    printed = run("--data", "rafdb", "--root", rafdb, *options)
+    after = open_bundle(bundle.path)
+    path, _ = after.model(Precision.INT8)
+    assert "percentile" in printed
+    assert "14 of 21 training faces" in printed
+    assert str(path) in printed
+    assert after.manifest.calibration is not None
+    assert after.manifest.calibration["seed"] == 3
+
+
+def test_more_images_than_there_are_is_refused_and_leaves_nothing(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    with pytest.raises(UsageError, match="got --images 512, expected at most 21"):
+        run("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path)
+    assert open_bundle(bundle.path).manifest == bundle.manifest
+    assert not (bundle.path / "model.int8.onnx").exists()
+
+
+def test_a_missing_bundle_is_refused(rafdb: Path, tmp_path: Path):
+    with pytest.raises(BundleError, match="expected a bundle made by 'edge-arm export'"):
+        run("--data", "rafdb", "--root", rafdb, "--bundle", tmp_path / "none")
+
+
+def test_a_missing_data_folder_is_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle, tmp_path: Path
+):
+    with pytest.raises(DataError, match="got --root .*, which is no folder"):
+        run("--data", "rafdb", "--root", tmp_path / "none", "--bundle", make_bundle(model).path)
+
+
+def test_an_unknown_method_is_wrong_use_and_the_message_names_all_methods():
+    result = CliRunner().invoke(app, ["--data", "rafdb", "--method", "guess"])
+    assert result.exit_code == 2
+    for method in Method:
+        assert method.value in result.output
+
+
+def test_the_commands_methods_are_the_rooms_methods():
+    assert [item.value for item in MethodName] == ["entropy", "max", "percentile", "mse"]
+    assert {item.value for item in MethodName} == {item.value for item in Method}
