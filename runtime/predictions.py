@@ -81,12 +81,14 @@ class Predictions:
     @property
     def answers(self) -> npt.NDArray[np.int64]:
         """(N,) int64: the class with the largest logit, the first of equals."""
-        return self.logits.argmax(axis=1).astype(np.int64, copy=False)
+        answers: npt.NDArray[np.int64] = self.logits.argmax(axis=1).astype(np.int64, copy=False)
+        return answers
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """(N,) bool: whether each face was answered rightly."""
-        return self.answers == self.targets
+        right: npt.NDArray[np.bool_] = self.answers == self.targets
+        return right
 
     @property
     def images_per_second(self) -> float:

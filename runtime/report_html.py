@@ -23,6 +23,7 @@ from edge_arm.runtime.report_text import (
     JUDGEABLE_PP,
     METHOD_WORDS,
     VERDICT_WORDS,
+    cannot_judge,
     confidence_text,
     gate_remarks,
     limits_pp,
@@ -178,9 +179,11 @@ def _drops(report: Report) -> str:
 
 
 def _class_plot(report: Report) -> str:
-    faint = any(one is not None and one.too_small for d in report.drops for one in d.classes.drops)
+    faint = any(
+        one is not None and cannot_judge(one) for drop in report.drops for one in drop.classes.drops
+    )
     note = (
-        '<p class="quiet">Faint: too few faces to show that a drop is below '
+        '<p class="quiet">Faint: too few faces to show either a drop or that it is below '
         f"{JUDGEABLE_PP:g} pp.</p>"
         if faint
         else ""

@@ -17,6 +17,7 @@ from html import escape
 
 from edge_arm.runtime.report import Report
 from edge_arm.runtime.report_text import (
+    cannot_judge,
     confidence_text,
     limits_pp,
     precision_name,
@@ -77,7 +78,8 @@ def drop_plot(report: Report) -> str:
 def class_drop_plot(report: Report) -> str:
     """Drop in recall of each class with its interval, candidates below one another.
 
-    Classes too small to judge are drawn faint; classes without faces are said to have none.
+    Where there are too few faces to tell, the interval is drawn faint; classes without faces are
+    said to have none.
 
     Args:
         report: with at least one candidate.
@@ -85,7 +87,9 @@ def class_drop_plot(report: Report) -> str:
     Returns:
         An SVG element.
     """
-    whiskers, faint, labels, words = [], [], [], []
+    whiskers: list[_Whisker] = []
+    faint: list[_Whisker] = []
+    labels, words = [], []
     y = 16.0
     for label, name in enumerate(report.labels.classes):
         count = report.data.class_counts[label]
@@ -97,11 +101,11 @@ def class_drop_plot(report: Report) -> str:
                 continue
             limits = 100.0 * one.interval.low, 100.0 * one.interval.high
             whisker = _Whisker(y, row, 100.0 * one.counts.drop, limits)
-            (faint if one.too_small else whiskers).append(whisker)
+            (faint if cannot_judge(one) else whiskers).append(whisker)
             words.append(
                 f"{name} {precision_name(drop.candidate.precision)}: "
                 f"{signed_pp(whisker.point)} pp ({limits_pp(limits)})"
-                f"{', too few faces to judge' if one.too_small else ''}."
+                f"{', too few faces to tell' if cannot_judge(one) else ''}."
             )
             y += 14.0
         y += 12.0

@@ -70,7 +70,7 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92e
   overflow-wrap: anywhere; }
 li { margin: .3rem 0; max-width: 46rem; }
 @media (min-width: 60rem) { td small { white-space: nowrap; } }
-@media (max-width: 30rem) { th, td { padding: .3rem .25rem; } table { font-size: .86rem; }
+@media (max-width: 30rem) { th, td { padding: .3rem .2rem; } table { font-size: .82rem; }
   table.matrix { font-size: .74rem; } table.matrix th, table.matrix td { padding: .15rem .2rem; }
   table.matrix td { min-width: 1.5rem; } dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dd { margin-bottom: .4rem; } }

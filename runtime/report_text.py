@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_arm.runtime.accuracy_drop import AccuracyDrop
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
-from edge_arm.runtime.statistics import ClassRules, IntervalMethod, Verdict
+from edge_arm.runtime.statistics import ClassDrop, ClassRules, IntervalMethod, Verdict
 
 VERDICT_WORDS = {
     Verdict.PASS: "pass",
@@ -23,6 +23,14 @@ METHOD_WORDS = {
 
 JUDGEABLE_PP = 100.0 * ClassRules().judgeable_drop
 """A class that cannot show a drop of this size is called too small to judge."""
+
+
+def cannot_judge(one: ClassDrop) -> bool:
+    """Whether a class has too few faces to say anything about its drop, one way or the other.
+
+    A class too small to show that a drop is *small* may still show that there is one.
+    """
+    return one.too_small and one.interval.low <= 0.0 <= one.interval.high
 
 
 def precision_name(precision: Precision) -> str:
@@ -149,7 +157,7 @@ def not_said(report: Report) -> tuple[str, ...]:
             drop.labels.classes[one.label]
             for drop in report.drops
             for one in drop.classes.drops
-            if one is not None and one.too_small
+            if one is not None and cannot_judge(one)
         },
         key=report.labels.classes.index,
     )
@@ -173,8 +181,8 @@ def not_said(report: Report) -> tuple[str, ...]:
     ]
     if small:
         lines.append(
-            f"Single emotions. There are too few faces of {', '.join(small)} to show that a drop "
-            f"is below {JUDGEABLE_PP:g} pp; the whole set's drop can hide one there."
+            f"Single emotions. There are too few faces of {', '.join(small)} to show either "
+            f"a drop or that it is below {JUDGEABLE_PP:g} pp; the whole set can hide one."
         )
     if empty:
         lines.append(
