@@ -79,6 +79,7 @@ li { margin: .3rem 0; max-width: 46rem; }
   --s0: #0b62c4; --s1: #b34700; --s2: #6b3fa0;
   --pass: #116329; --fail: #b3261e; --cannot_tell: #7a5200; --none: #444444; --heat: 179 71 0; }
   body { font-size: 11pt; padding: 0; } figure, table, .verdict { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } .grid section { break-inside: avoid; } td, .verdict { print-color-adjust: exact;
+  h2, h3 { break-after: avoid; } .grid section { break-inside: avoid; }
+  td, .verdict { print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } }
 """

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle, Precision
     from edge_arm.runtime.predictions import PredictConfig, Predictions
     from edge_arm.runtime.report import Provenance
+    from edge_arm.runtime.statistics import Gate
 
 
 class BackendName(str, Enum):
@@ -64,10 +65,10 @@ def measure(
     from edge_arm.runtime.report import report_from_predictions
     from edge_arm.runtime.report_html import write_html_report
     from edge_arm.runtime.report_json import write_json_report
-    from edge_arm.runtime.statistics import Gate, Verdict
+    from edge_arm.runtime.statistics import Verdict
 
     # Before anything runs: a wrong --max-drop must not cost the user a whole measurement.
-    gate = None if max_drop is None else Gate(max_drop / 100.0)
+    gate = None if max_drop is None else _gate(max_drop)
     opened = open_bundle(bundle)
     index = face_index(data, resolve_root(data, root), Split(split.value)).relabelled(
         opened.manifest.labels
@@ -83,6 +84,18 @@ def measure(
     print_report(report, written=[path for path in (json, html) if path is not None])
     if report.verdict not in (None, Verdict.PASS):
         raise typer.Exit(1)
+
+
+def _gate(max_drop_pp: float) -> Gate:
+    from edge_arm.runtime.errors import UsageError
+    from edge_arm.runtime.statistics import Gate
+
+    if not 0.0 <= max_drop_pp < 100.0:  # NaN is refused as well
+        raise UsageError(
+            f"got --max-drop {max_drop_pp:g}, expected percentage points from 0 to below 100; "
+            "write one point as --max-drop 1"
+        )
+    return Gate(max_drop_pp / 100.0)
 
 
 def _predictions(

@@ -174,11 +174,12 @@ def test_the_train_split_can_be_measured(tmp_path: Path, faces: Path) -> None:
     assert "folder, train: 36 faces" in text
 
 
+@pytest.mark.parametrize("points", ["150", "100", "-1", "nan"])
 def test_a_max_drop_out_of_range_is_refused_before_anything_runs(
-    tmp_path: Path, faces: Path
+    tmp_path: Path, faces: Path, points: str
 ) -> None:
-    with pytest.raises(UsageError, match="largest drop is 1.5"):
-        run(*measure_words(tmp_path / "no bundle", faces), "--max-drop", "150")
+    with pytest.raises(UsageError, match=f"got --max-drop {points}, expected percentage points"):
+        run(*measure_words(tmp_path / "no bundle", faces), "--max-drop", points)
 
 
 def test_a_missing_bundle_is_refused(tmp_path: Path, faces: Path) -> None:
