@@ -65,6 +65,19 @@ def test_a_difference_to_pytorch_above_the_limit_is_refused(images: CheckImages)
         pytorch_checks("model", logits, np.zeros((12, 3), np.float32), images)
 
 
+def test_the_limit_grows_in_proportion_with_unusually_large_logits(images: CheckImages) -> None:
+    reference = np.full((12, 3), 50.0, np.float32)
+    pytorch_checks("model", reference + np.float32(4e-4), reference, images)
+    with pytest.raises(ExportError, match=r"expected at most 0\.0005"):
+        pytorch_checks("model", reference + np.float32(6e-4), reference, images)
+
+
+def test_infinite_logits_are_refused(images: CheckImages) -> None:
+    reference = np.full((12, 3), np.inf, np.float32)
+    with pytest.raises(ExportError, match="differ from PyTorch"):
+        pytorch_checks("model", np.zeros((12, 3), np.float32), reference, images)
+
+
 def test_nan_is_refused(images: CheckImages) -> None:
     logits = np.full((12, 3), np.nan, np.float32)
     with pytest.raises(ExportError, match="differ from PyTorch"):
