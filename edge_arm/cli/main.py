@@ -72,6 +72,8 @@ def main() -> int:
         The exit status.
     """
     debug = "--debug" in sys.argv[1:]
+    # OpenCV writes its own lines about a broken picture beside ours; it reads this when imported.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         result = app(standalone_mode=False)
     except KeyboardInterrupt:
