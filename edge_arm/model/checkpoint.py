@@ -150,7 +150,10 @@ def model_from_checkpoint(checkpoint: Checkpoint) -> FerModel:
         CheckpointError: if the weights are those of another model.
     """
     require_fitting_state(checkpoint.config, checkpoint.state, "the checkpoint")
-    model = FerModel(checkpoint.config)
+    # Made without memory first, so that no time goes into random weights.
+    with torch.device("meta"):
+        model = FerModel(checkpoint.config)
+    model.to_empty(device="cpu")
     model.load_state_dict(checkpoint.state)
     return model.eval()
 

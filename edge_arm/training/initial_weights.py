@@ -92,6 +92,12 @@ def load_initial_weights(model: FerModel, path: Path) -> InitialWeights:
             "with torchvision's names, with or without 'module.' or 'features.'; "
             "use --init with another file, or leave it out"
         )
+    broken = [name for name, value in fitting.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise CheckpointError(
+            f"{str(path)!r} has values that are not finite (in {_first(broken)}), expected "
+            "weights of a training that converged; use --init with another file, or leave it out"
+        )
     model.load_state_dict(fitting, strict=False)
     return InitialWeights(sha256_of_file(path), len(fitting), tuple(not_taken))
 

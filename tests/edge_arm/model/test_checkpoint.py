@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.preprocess import PreprocessSpec
 
 
+@cache
+def _state(config: ModelConfig) -> dict[str, torch.Tensor]:
+    return seeded_model(config, 0).state_dict()
+
+
 def _checkpoint(config: ModelConfig | None = None) -> Checkpoint:
     config = config or ModelConfig(7, 96)
     return Checkpoint(
@@ -34,7 +40,7 @@ def _checkpoint(config: ModelConfig | None = None) -> Checkpoint:
         metrics={"validation_accuracy": 0.5, "epoch": 3},
         data={"name": "synthetic", "train_faces": 90},
         versions={"torch": "2.13.0"},
-        state=seeded_model(config, 0).state_dict(),
+        state=_state(config),
     )
 
 

@@ -65,18 +65,18 @@ def test_logits_have_one_row_per_face_and_one_column_per_class(head: Head, size:
 
 @pytest.mark.parametrize("head", list(Head))
 def test_the_answer_for_a_face_does_not_depend_on_its_batch(head: Head) -> None:
-    model = _trained_a_little(ModelConfig(7, 96, head)).double()
-    faces = _faces(6).double()
-    shuffled = [3, 0, 5, 1, 4, 2]
+    model = _trained_a_little(ModelConfig(7, 96, head))
+    faces = _faces(4)
+    shuffled = [3, 0, 1, 2]
     with torch.no_grad():
         together = model(faces)
         alone = torch.cat([model(face[None]) for face in faces])
         in_another_order = model(faces[shuffled])
-        beside_black = model(torch.cat([faces[:1], torch.zeros(9, 3, 96, 96).double()]))[:1]
-    # float64: only the order of sums may differ
+        beside_black = model(torch.cat([faces[:1], torch.zeros(4, 3, 96, 96)]))[:1]
+    # float32 and only the order of sums may differ; the paper's protocol differs by 1e-3 and more
     for other in (alone, in_another_order[torch.tensor(shuffled).argsort()]):
-        torch.testing.assert_close(other, together, rtol=0, atol=1e-10)
-    torch.testing.assert_close(beside_black, together[:1], rtol=0, atol=1e-10)
+        torch.testing.assert_close(other, together, rtol=0, atol=1e-5)
+    torch.testing.assert_close(beside_black, together[:1], rtol=0, atol=1e-5)
 
 
 def test_the_papers_protocol_does_depend_on_the_batch() -> None:
