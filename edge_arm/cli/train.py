@@ -95,7 +95,11 @@ def train(
                 advance.append(training.enter_context(bar))
             advance[0](faces)
 
-        checkpoint = train_model(train_index, validation_index, config, out, trained, decoded)
+        try:
+            checkpoint = train_model(train_index, validation_index, config, out, trained, decoded)
+        except KeyboardInterrupt:
+            remember_root(data, folder)  # so that --resume finds the faces
+            raise
     remember_root(data, folder)
     metrics = checkpoint.metrics
     minutes = (time.perf_counter() - started) / 60
