@@ -39,6 +39,14 @@ app.add_typer(data_app, name="data")
 _DEBUG_HELP = "Show the Python traceback of an error."
 
 
+class _PresentStderr(logging.Handler):
+    """Writes to what sys.stderr is now: a progress bar puts itself in between while it is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"edge-arm {__version__}")
@@ -58,7 +66,7 @@ def options(
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[_PresentStderr()],
     )
     # Every room's own notes are worth a line ("data rafdb: ..."); libraries' are not.
     if not debug:
