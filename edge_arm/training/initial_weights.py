@@ -99,7 +99,7 @@ def load_initial_weights(model: FerModel, path: Path) -> InitialWeights:
             "weights of a training that converged; use --init with another file, or leave it out"
         )
     model.load_state_dict(fitting, strict=False)
-    return InitialWeights(sha256_of_file(path), len(fitting), tuple(not_taken))
+    return InitialWeights(sha256_of_file(path), len(fitting), tuple(sorted(not_taken)))
 
 
 def _target_name(name: str) -> str:

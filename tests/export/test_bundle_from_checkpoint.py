@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from edge_arm.export import parity
 from edge_arm.export.activation_range import activation_absmax
 from edge_arm.export.bundle_from_checkpoint import bundle_from_checkpoint, image_passes
 from edge_arm.export.check_images import DrawnFaces
@@ -189,10 +190,12 @@ def test_activations_beyond_fp16_stay_in_fp32_and_are_named(
 
 
 def test_a_file_that_differs_from_pytorch_is_refused_and_nothing_is_left(
-    loud_checkpoint: Path, drawn: DrawnFaces, tmp_path: Path
+    arm_checkpoint: Path, drawn: DrawnFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Two correct implementations still round differently, which a limit this small does not allow.
+    monkeypatch.setattr(parity, "LOGIT_LIMIT", 1e-12)
     with pytest.raises(ExportError, match=r"'model\.fp32\.onnx' differ from PyTorch"):
-        bundle_from_checkpoint(loud_checkpoint, ExportConfig(), tmp_path / "bundle", drawn=drawn)
+        bundle_from_checkpoint(arm_checkpoint, ExportConfig(), tmp_path / "bundle", drawn=drawn)
     assert list(tmp_path.iterdir()) == []
 
 
