@@ -388,3 +388,23 @@ def test_a_graph_breaks_this_rule_and_no_other(case: Case, version: TensorRTVers
     assert [item.node for item in findings] == case.node.split()
     for item in findings:
         assert re.search(case.message, item.message), item.message
+
+
+@pytest.mark.parametrize(
+    ("version", "read", "not_read", "severity"),
+    [
+        (V8_6, (8, 17), 18, Severity.REFUSED),
+        (V10_3, (9, 20), 21, Severity.REFUSED),
+        (V10_13, (9, 20), 21, Severity.UNKNOWN),
+        (V10_13, (9, 20), 24, Severity.UNKNOWN),
+        (V10_16, (9, 24), 25, Severity.REFUSED),
+        (V11_1, (9, 24), 25, Severity.REFUSED),
+    ],
+)
+def test_opsets_are_read_up_to_the_one_on_record(
+    version: TensorRTVersion, read: tuple[int, ...], not_read: int, severity: Severity
+) -> None:
+    for opset in read:
+        assert lint(unary("Relu", FLOAT, SQUARE, opset=opset), version) == ()
+    found = lint(unary("Relu", FLOAT, SQUARE, opset=not_read), version)
+    assert [(item.rule, item.severity) for item in found] == [("opset", severity)]
