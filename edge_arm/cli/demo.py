@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 DEMO_IMAGES = 5000
-DEMO_EPOCHS = 6
+DEMO_EPOCHS = 5
 DEMO_IMAGE_SIZE = 112
 
 
