@@ -13,6 +13,7 @@ One tree, so that a caller can catch as much or as little as it wants::
     ├── CalibrationError      ranges that cannot be had from these faces
     └── BackendError          something that runs a model, and cannot
         ├── BackendUnavailableError   library, provider or device is not here
+        ├── EngineError               a TensorRT engine that cannot be built, trusted or loaded
         └── InferenceError            it ran, and the result is unusable
 
 A message says what was got, what was expected, and what to do. The command line turns each of
@@ -64,6 +65,10 @@ class BackendError(EdgeArmError):
 
 class BackendUnavailableError(BackendError):
     """The library, provider or device that was asked for is not on this machine."""
+
+
+class EngineError(BackendError):
+    """A TensorRT engine that cannot be built, is not accepted, or belongs to another machine."""
 
 
 class InferenceError(BackendError):

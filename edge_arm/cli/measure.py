@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_arm.cli.backends import BackendName, opened_backends
+
 if TYPE_CHECKING:
     from edge_arm.runtime.faces import FaceIndex
     from edge_arm.runtime.manifest import Bundle, Precision
     from edge_arm.runtime.predictions import PredictConfig, Predictions
     from edge_arm.runtime.report import Provenance
     from edge_arm.runtime.statistics import Gate
-
-
-class BackendName(str, Enum):
-    """What can run the models of a bundle."""
-
-    ONNXRUNTIME = "onnxruntime"
 
 
 class SplitName(str, Enum):
@@ -73,7 +69,9 @@ def measure(
     index = face_index(data, resolve_root(data, root), Split(split.value)).relabelled(
         opened.manifest.labels
     )
-    predictions = _predictions(opened, index, provider, PredictConfig(batch_size))
+    predictions = _predictions(
+        opened, index, backend, provider=provider, config=PredictConfig(batch_size)
+    )
     report = report_from_predictions(
         predictions, index, gate=gate, provenance=_provenance(opened, predictions)
     )
@@ -99,23 +97,21 @@ def _gate(max_drop_pp: float) -> Gate:
 
 
 def _predictions(
-    bundle: Bundle, index: FaceIndex, provider: str, config: PredictConfig
+    bundle: Bundle,
+    index: FaceIndex,
+    backend: BackendName,
+    *,
+    provider: str,
+    config: PredictConfig,
 ) -> dict[Precision, Predictions]:
-    from contextlib import ExitStack
-
     from edge_arm.cli.console import progress_bar
-    from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
     from edge_arm.runtime.predictions import predict_all
 
-    with ExitStack() as stack:
-        backends = {
-            precision: stack.enter_context(
-                OnnxRuntimeBackend(bundle.model(precision)[0], provider=provider)
-            )
-            for precision in bundle.manifest.precisions()
-        }
-        with progress_bar("measuring", len(index) * len(backends)) as advance:
-            return predict_all(backends, index, config=config, progress=advance)
+    with (
+        opened_backends(bundle, backend, provider=provider) as backends,
+        progress_bar("measuring", len(index) * len(backends)) as advance,
+    ):
+        return predict_all(backends, index, config=config, progress=advance)
 
 
 def _provenance(bundle: Bundle, predictions: dict[Precision, Predictions]) -> Provenance:

@@ -1,0 +1,111 @@
+"""The one place that imports TensorRT's Python module: its version told apart, its log kept.
+
+TensorRT's own logger prints to the process's stdout, where our results go, and its errors are
+return values (None, False) whose reason is only in the log. So every message is collected here,
+and whoever meets a None asks the log why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from edge_arm.runtime.errors import BackendUnavailableError
+from edge_arm.runtime.tensorrt_versions import TensorRTCapabilities, capabilities_of
+
+KEPT_ERRORS = 20
+"""Error messages of TensorRT that are kept for our own; the last say most."""
+
+INSTALL_HINT = (
+    "on a Jetson run: sudo apt install nvidia-jetpack, and make the environment with "
+    "'python3 -m venv --system-site-packages'; on a desktop run: pip install tensorrt"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class TensorRTLog:
+    """What TensorRT said: errors are kept, everything goes to Python's logging.
+
+    Attributes:
+        errors: the last error messages, oldest first.
+        warnings: the last warnings, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.errors: deque[str] = deque(maxlen=KEPT_ERRORS)
+        self.warnings: deque[str] = deque(maxlen=KEPT_ERRORS)
+
+    def why(self) -> str:
+        """The last error in one line, or that there was none."""
+        if not self.errors:
+            return "TensorRT gave no reason"
+        return self.errors[-1].strip().replace("\n", " ")
+
+
+@dataclass(frozen=True)
+class TensorRT:
+    """A TensorRT that is here.
+
+    Attributes:
+        module: `tensorrt`; used only as far as `capabilities` allows.
+        version: as it says itself.
+        capabilities: of that version.
+        log: of everything that uses `logger`.
+        logger: an ILogger for Builder, Runtime and OnnxParser; must outlive them all.
+    """
+
+    module: Any
+    version: str
+    capabilities: TensorRTCapabilities
+    log: TensorRTLog
+    logger: Any
+
+
+def load_tensorrt() -> TensorRT:
+    """Import TensorRT.
+
+    Raises:
+        BackendUnavailableError: if it is not installed, its libraries do not load, or it is older
+            than 8.6.
+    """
+    try:
+        import tensorrt as trt
+    except (ImportError, OSError) as error:  # OSError: a shared library of it is missing
+        raise BackendUnavailableError(
+            f"TensorRT is not installed for this Python ({error}), expected the module tensorrt; "
+            + INSTALL_HINT
+        ) from error
+    capabilities = capabilities_of(str(trt.__version__))
+    log = TensorRTLog()
+    return TensorRT(trt, str(trt.__version__), capabilities, log, _logger(trt, log))
+
+
+def _logger(trt: Any, log: TensorRTLog) -> Any:
+    severity = trt.ILogger.Severity
+    levels = {
+        severity.INTERNAL_ERROR: logging.DEBUG,  # it becomes an error of ours, with its reason
+        severity.ERROR: logging.DEBUG,
+        severity.WARNING: logging.DEBUG,
+        severity.INFO: logging.DEBUG,
+        severity.VERBOSE: logging.NOTSET,  # thousands of lines
+    }
+
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc]  # a class of an untyped module
+        """Hands TensorRT's messages to `TensorRTLog` and to Python's logging."""
+
+        def __init__(self) -> None:
+            super().__init__()
+
+        def log(self, severity_of_message: Any, message: str) -> None:
+            if severity_of_message in (severity.INTERNAL_ERROR, severity.ERROR):
+                log.errors.append(message)
+            elif severity_of_message == severity.WARNING:
+                log.warnings.append(message)
+            level = levels.get(severity_of_message, logging.DEBUG)
+            if level != logging.NOTSET:
+                _log.log(level, "TensorRT: %s", message)
+
+    return CollectingLogger()
