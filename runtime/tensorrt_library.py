@@ -3,6 +3,9 @@
 TensorRT's own logger prints to the process's stdout, where our results go, and its errors are
 return values (None, False) whose reason is only in the log. So every message is collected here,
 and whoever meets a None asks the log why.
+
+TensorRT keeps the first logger that it is given in a process and ignores any other (it says so in
+a warning; seen with the bindings of TensorRT-RTX 1.7.1): there is one logger, made once.
 """
 
 from __future__ import annotations
@@ -38,6 +41,11 @@ class TensorRTLog:
         self.errors: deque[str] = deque(maxlen=KEPT_ERRORS)
         self.warnings: deque[str] = deque(maxlen=KEPT_ERRORS)
 
+    def forget(self) -> None:
+        """Drop what was said so far, so that `why` speaks of what comes next."""
+        self.errors.clear()
+        self.warnings.clear()
+
     def why(self) -> str:
         """The last error in one line, or that there was none."""
         if not self.errors:
@@ -64,8 +72,11 @@ class TensorRT:
     logger: Any
 
 
+_loaded: TensorRT | None = None
+
+
 def load_tensorrt() -> TensorRT:
-    """Import TensorRT.
+    """Import TensorRT; the second call gives the same object, see above.
 
     Raises:
         BackendUnavailableError: if it is not installed, its libraries do not load, or it is older
@@ -78,9 +89,12 @@ def load_tensorrt() -> TensorRT:
             f"TensorRT is not installed for this Python ({error}), expected the module tensorrt; "
             + INSTALL_HINT
         ) from error
-    capabilities = capabilities_of(str(trt.__version__))
-    log = TensorRTLog()
-    return TensorRT(trt, str(trt.__version__), capabilities, log, _logger(trt, log))
+    global _loaded
+    if _loaded is None or _loaded.module is not trt:
+        capabilities = capabilities_of(str(trt.__version__))
+        log = TensorRTLog()
+        _loaded = TensorRT(trt, str(trt.__version__), capabilities, log, _logger(trt, log))
+    return _loaded
 
 
 def _logger(trt: Any, log: TensorRTLog) -> Any:
