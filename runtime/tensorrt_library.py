@@ -11,7 +11,6 @@ a warning; seen with the bindings of TensorRT-RTX 1.7.1): there is one logger, m
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from edge_arm.runtime.errors import BackendUnavailableError
 from edge_arm.runtime.tensorrt_versions import TensorRTCapabilities, capabilities_of
 
 KEPT_ERRORS = 20
-"""Error messages of TensorRT that are kept for our own; the last say most."""
+"""Messages that are kept; the first ones say most, what follows are its consequences."""
 
 INSTALL_HINT = (
     "on a Jetson run: sudo apt install nvidia-jetpack, and make the environment with "
@@ -33,13 +32,18 @@ class TensorRTLog:
     """What TensorRT said: errors are kept, everything goes to Python's logging.
 
     Attributes:
-        errors: the last error messages, oldest first.
-        warnings: the last warnings, oldest first.
+        errors: the first error messages since `forget`, oldest first.
+        warnings: the first warnings since then.
     """
 
     def __init__(self) -> None:
-        self.errors: deque[str] = deque(maxlen=KEPT_ERRORS)
-        self.warnings: deque[str] = deque(maxlen=KEPT_ERRORS)
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+
+    def keep(self, messages: list[str], message: str) -> None:
+        """Add to `errors` or `warnings`, as long as there is room."""
+        if len(messages) < KEPT_ERRORS:
+            messages.append(message)
 
     def forget(self) -> None:
         """Drop what was said so far, so that `why` speaks of what comes next."""
@@ -47,10 +51,10 @@ class TensorRTLog:
         self.warnings.clear()
 
     def why(self) -> str:
-        """The last error in one line, or that there was none."""
+        """The first error since `forget` in one line, or that there was none."""
         if not self.errors:
             return "TensorRT gave no reason"
-        return self.errors[-1].strip().replace("\n", " ")
+        return " ".join(self.errors[0].split())
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,9 @@ def _logger(trt: Any, log: TensorRTLog) -> Any:
 
         def log(self, severity_of_message: Any, message: str) -> None:
             if severity_of_message in (severity.INTERNAL_ERROR, severity.ERROR):
-                log.errors.append(message)
+                log.keep(log.errors, message)
             elif severity_of_message == severity.WARNING:
-                log.warnings.append(message)
+                log.keep(log.warnings, message)
             level = levels.get(severity_of_message, logging.DEBUG)
             if level != logging.NOTSET:
                 _log.log(level, "TensorRT: %s", message)
