@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,14 @@ class EngineRecord:
         device_memory_bytes: that an execution context needs.
         timing_cache_sha256: of the timing cache after the build; empty without one.
         layers: see `export.engine_layers`: shares by precision, layers that are not INT8, and why.
-        acceptance: figures of the golden faces, each with its limit.
-        attempts: one entry for each build that was tried.
+        acceptance: figures of the golden faces, each with its limit, see
+            `export.engine_acceptance`.
+        attempts: one entry for each build that was tried: whether it was accepted, why not, how
+            long it took and how fast it runs.
         created_at: date and time in UTC, ISO 8601.
         edge_arm: version that built it.
+        memory: bytes that were free before the build and bytes that it was thought to need, by
+            name.
     """
 
     precision: Precision
@@ -108,6 +112,7 @@ class EngineRecord:
     attempts: tuple[dict[str, Any], ...]
     created_at: str
     edge_arm: str
+    memory: dict[str, int] = field(default_factory=dict)
 
 
 def engine_folder(bundle_path: Path, gpu: str, tensorrt: str) -> Path:
@@ -133,8 +138,13 @@ def write_engine_record(path: Path, record: EngineRecord) -> None:
     Raises:
         StorageError: if the operating system refuses the write.
     """
+    write_json(path, engine_record_to_json(record))
+
+
+def engine_record_to_json(record: EngineRecord) -> dict[str, Any]:
+    """A record as it is written, for other files that carry it too."""
     value = asdict(record) | {"precision": record.precision.value}
-    write_json(path, {"schema_version": SCHEMA_VERSION, **value})
+    return {"schema_version": SCHEMA_VERSION, **value}
 
 
 def read_engine_record(path: Path) -> EngineRecord:
