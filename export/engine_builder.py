@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_arm.export.engine_calibrator import cache_for_version, set_implicit_ranges
+from edge_arm.export.engine_interrupt import interrupt_kept
 from edge_arm.export.engine_network import (
     Convolution,
     ParsedNetwork,
@@ -119,7 +120,8 @@ def plan_from_onnx(
         else ()
     )
     timings_path = attach_timing_cache(tensorrt, builder_config, timing, fresh=fresh)
-    plan = builder.build_serialized_network(parsed.network, builder_config)
+    with interrupt_kept():
+        plan = builder.build_serialized_network(parsed.network, builder_config)
     del calibrator  # TensorRT asked it for the last time
     if plan is None:
         raise EngineError(
