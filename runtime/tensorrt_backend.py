@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ from edge_arm.runtime.tensorrt_engine import (
 from edge_arm.runtime.tensorrt_library import TensorRT, load_tensorrt
 
 NUM_SLOTS = 2
+Memory = TypeVar("Memory", HostArray, DeviceBuffer)
 
 
 @dataclass
@@ -68,30 +70,46 @@ class _Slot:
 
 
 class _Resources:
-    """All that must be given back, in order, however the backend ends."""
+    """All that must be given back, however the backend ends.
+
+    Attributes:
+        device: the GPU.
+        stack: streams, marks and memory; freed in the reverse order.
+        loaded: the engine; goes before the memory that it works on.
+        slots: sets of buffers; their graphs go before the engine.
+        copy_stream: for copies to the GPU.
+        compute_stream: for all else.
+    """
 
     def __init__(self, device: CudaDevice) -> None:
         self.device = device
+        self.stack = ExitStack()
         self.loaded: LoadedEngine | None = None
-        self.memory: list[HostArray | DeviceBuffer] = []
-        self.marks: list[Any] = []  # streams and events
         self.slots: list[_Slot] = []
+        self.copy_stream: Any = None
+        self.compute_stream: Any = None
+
+    def mark(self, made: Any) -> Any:
+        """Register a stream or an event."""
+        self.stack.callback(self.device.drop, made)
+        return made
+
+    def memory(self, made: Memory) -> Memory:
+        """Register memory."""
+        self.stack.callback(self.device.free, made)
+        return made
 
     def close(self) -> None:
-        """Wait for the GPU, then free everything; what fails must not keep the rest."""
+        """Free everything; what cannot be freed does not keep the rest."""
         try:
-            with self.device.current():
-                while self.slots:
-                    slot = self.slots.pop()
+            with self.device.current(), self.stack:
+                self.copy_stream = self.compute_stream = None
+                slots, self.slots = self.slots, []
+                for slot in slots:
                     while slot.graphs:
                         self.device.drop(slot.graphs.popitem()[1])
-                    del slot
                 if self.loaded is not None:
                     self.loaded.forget()
-                while self.memory:
-                    self.device.free(self.memory.pop())
-                while self.marks:
-                    self.device.drop(self.marks.pop())
         finally:
             self.device.close()
 
@@ -136,7 +154,7 @@ class TensorRTBackend:
             with device.current():
                 loaded = load_engine(tensorrt, plan, record)
                 resources.loaded = loaded
-                self._allocate(resources, loaded)
+                _allocate(resources, loaded)
         except BaseException:
             self._finalizer()
             raise
@@ -184,43 +202,6 @@ class TensorRTBackend:
         with self._lock:
             self._finalizer()
 
-    def _allocate(self, resources: _Resources, loaded: LoadedEngine) -> None:
-        device = resources.device
-        largest = max(batch.max for batch in loaded.profiles)
-        mapped = device.facts.integrated
-        self._copy_stream = device.stream()
-        resources.marks.append(self._copy_stream)
-        self._compute_stream = device.stream()
-        resources.marks.append(self._compute_stream)
-        for _ in range(NUM_SLOTS):
-            size = loaded.input_size
-            faces = device.host_array((largest, size, size, 3), np.uint8, mapped=mapped)
-            resources.memory.append(faces)
-            logits = device.host_array((largest, loaded.num_classes), np.float32, mapped=mapped)
-            resources.memory.append(logits)
-            filled = device.event()
-            resources.marks.append(filled)
-            done = device.event()
-            resources.marks.append(done)
-            resources.slots.append(
-                _Slot(
-                    faces=faces,
-                    logits=logits,
-                    faces_address=self._address(resources, faces),
-                    logits_address=self._address(resources, logits),
-                    filled=filled,
-                    done=done,
-                )
-            )
-
-    @staticmethod
-    def _address(resources: _Resources, host: HostArray) -> int:
-        if host.device_address is not None:
-            return host.device_address
-        buffer = resources.device.device_buffer(host.array.nbytes)
-        resources.memory.append(buffer)
-        return buffer.address
-
     def _infer_chunks(self, images_nhwc: Uint8Array) -> Float32Array:
         device, loaded = self._resources.device, self._resources.loaded
         assert loaded is not None
@@ -242,8 +223,8 @@ class TensorRTBackend:
                 self._collect(running.pop(0), result)
         except BaseException:
             # The next call must not meet work of this one that still reads or writes the buffers.
-            device.synchronize(self._copy_stream)
-            device.synchronize(self._compute_stream)
+            device.synchronize(self._resources.copy_stream)
+            device.synchronize(self._resources.compute_stream)
             raise
         return result
 
@@ -251,13 +232,13 @@ class TensorRTBackend:
         wanted = profile_for(loaded.profiles, num_faces)
         if wanted != self._profile:
             device = self._resources.device
-            stream = device.handle_of(self._compute_stream)
+            stream = device.handle_of(self._resources.compute_stream)
             if not loaded.context.set_optimization_profile_async(wanted, stream):
                 raise InferenceError(
                     f"TensorRT did not change to optimization profile {wanted} "
                     f"({self._tensorrt.log.why()}), expected it to; use a smaller batch"
                 )
-            device.synchronize(self._compute_stream)
+            device.synchronize(self._resources.compute_stream)
             self._profile = wanted
 
     def _collect(self, running: tuple[_Slot, int, int], result: Float32Array) -> None:
@@ -274,18 +255,20 @@ class TensorRTBackend:
         faces[: len(chunk)] = chunk
         faces[len(chunk) :] = chunk[-1]
         if not device.facts.integrated:
-            device.copy_in(slot.faces_address, faces, self._copy_stream)
-            device.record(slot.filled, self._copy_stream)
-            device.stream_waits(self._compute_stream, slot.filled)
+            device.copy_in(slot.faces_address, faces, self._resources.copy_stream)
+            device.record(slot.filled, self._resources.copy_stream)
+            device.stream_waits(self._resources.compute_stream, slot.filled)
         self._compute(loaded, slot, rows)
         if not device.facts.integrated:
-            device.copy_out(slot.logits.array[:rows], slot.logits_address, self._compute_stream)
-        device.record(slot.done, self._compute_stream)
+            device.copy_out(
+                slot.logits.array[:rows], slot.logits_address, self._resources.compute_stream
+            )
+        device.record(slot.done, self._resources.compute_stream)
 
     def _compute(self, loaded: LoadedEngine, slot: _Slot, rows: int) -> None:
         device = self._resources.device
         if rows in slot.graphs:
-            device.launch(slot.graphs[rows], self._compute_stream)
+            device.launch(slot.graphs[rows], self._resources.compute_stream)
             return
         context = loaded.context
         size = loaded.input_size
@@ -303,17 +286,56 @@ class TensorRTBackend:
         # The first run with a shape sets TensorRT up for it, which a graph cannot hold.
         self._execute(loaded, rows)
         if self._graphs:
-            device.begin_capture(self._compute_stream)
-            try:
-                self._execute(loaded, rows)
-            finally:
-                graph = device.end_capture(self._compute_stream)
-                slot.graphs[rows] = graph
+            slot.graphs[rows] = self._recorded(loaded, rows)
+
+    def _recorded(self, loaded: LoadedEngine, rows: int) -> Any:
+        device, stream = self._resources.device, self._resources.compute_stream
+        device.begin_capture(stream)
+        try:
+            self._execute(loaded, rows)
+        except BaseException:
+            with suppress(InferenceError):  # the stream must leave the recording either way
+                device.drop(device.end_capture(stream))
+            raise
+        return device.end_capture(stream)
 
     def _execute(self, loaded: LoadedEngine, rows: int) -> None:
-        stream = self._resources.device.handle_of(self._compute_stream)
+        stream = self._resources.device.handle_of(self._resources.compute_stream)
         if not loaded.context.execute_async_v3(stream):
             raise InferenceError(
                 f"TensorRT failed on a batch of {rows} ({self._tensorrt.log.why()}), expected "
                 "logits; try a smaller --batch-size, or build the engine again"
             )
+
+
+def _allocate(resources: _Resources, loaded: LoadedEngine) -> None:
+    """Make streams and buffers once, for the largest batch of the engine."""
+    device, size = resources.device, loaded.input_size
+    largest = max(batch.max for batch in loaded.profiles)
+    mapped = device.facts.integrated
+    resources.copy_stream = resources.mark(device.stream())
+    resources.compute_stream = resources.mark(device.stream())
+    for _ in range(NUM_SLOTS):
+        faces = resources.memory(
+            device.host_array((largest, size, size, 3), np.uint8, mapped=mapped)
+        )
+        logits = resources.memory(
+            device.host_array((largest, loaded.num_classes), np.float32, mapped=mapped)
+        )
+        resources.slots.append(
+            _Slot(
+                faces=faces,
+                logits=logits,
+                faces_address=_gpu_address(resources, faces),
+                logits_address=_gpu_address(resources, logits),
+                filled=resources.mark(device.event()),
+                done=resources.mark(device.event()),
+            )
+        )
+
+
+def _gpu_address(resources: _Resources, host: HostArray) -> int:
+    """Where the GPU has the array: in the same place if it can reach that, else in a buffer."""
+    if host.device_address is not None:
+        return host.device_address
+    return resources.memory(resources.device.device_buffer(host.array.nbytes)).address
