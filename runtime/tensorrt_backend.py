@@ -104,10 +104,11 @@ class _Resources:
         try:
             with self.device.current(), self.stack:
                 self.copy_stream = self.compute_stream = None
-                slots, self.slots = self.slots, []
-                for slot in slots:
-                    while slot.graphs:
-                        self.device.drop(slot.graphs.popitem()[1])
+                # No name here may hold a slot: pycuda destroys an event with its last reference.
+                while self.slots:
+                    graphs = self.slots.pop().graphs
+                    while graphs:
+                        self.device.drop(graphs.popitem()[1])
                 if self.loaded is not None:
                     self.loaded.forget()
         finally:
