@@ -1,4 +1,4 @@
-"""Finds the engine of a bundle that runs on the device that is here, or says which command makes it.
+"""Finds the engine of a bundle for the device that is here, or says which command makes it.
 
 Engines lie beside the bundle in one folder per GPU and TensorRT. Only records are read here.
 """
