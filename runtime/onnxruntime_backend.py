@@ -18,14 +18,16 @@ import numpy as np
 from edge_arm.runtime.backend import BackendInfo, Float32Array, check_input
 from edge_arm.runtime.errors import BackendError, BackendUnavailableError, InferenceError
 from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.rtx_plugin import INT8_NOTE, PROVIDER, carries_quantization, rtx_devices
 from edge_arm.runtime.storage import sha256_of_file
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
+    "rtx": PROVIDER,
 }
-"""Our short names of ONNX Runtime's execution providers."""
+"""Our short names of ONNX Runtime's execution providers; rtx is a plugin, see `rtx_plugin`."""
 
 
 class OnnxRuntimeBackend:
@@ -44,22 +46,22 @@ class OnnxRuntimeBackend:
             BackendError: if the file is no model of this kind.
         """
         runtime = _import_onnxruntime()
-        wanted = PROVIDERS.get(provider)
-        available = [key for key, name in PROVIDERS.items() if name in _providers(runtime)]
-        if wanted is None or provider not in available:
-            raise BackendUnavailableError(
-                f"got the ONNX Runtime provider {provider!r}, this machine's ONNX Runtime "
-                f"{runtime.__version__} has {', '.join(available)}; choose one of these"
-            )
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
         if provider != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        wanted = _chosen_provider(runtime, provider, options)
+        named = {} if provider == "rtx" else {"providers": [wanted]}
         try:
-            self._session: Any = runtime.InferenceSession(str(path), options, providers=[wanted])
+            self._session: Any = runtime.InferenceSession(str(path), options, **named)
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            if provider == "rtx" and carries_quantization(path):
+                raise BackendError(
+                    f"TensorRT-RTX cannot load {str(path)!r} ({_first_line(error)}), expected a "
+                    f"model that it takes; {INT8_NOTE}"
+                ) from error
             raise BackendError(
                 f"ONNX Runtime cannot load {str(path)!r} ({_first_line(error)}), "
                 "expected a model made by 'edge-arm export'; export it again"
@@ -135,6 +137,21 @@ class OnnxRuntimeBackend:
             f"{[(o.type, o.shape) for o in outputs]}, expected uint8 (N, S, S, 3) to float32 "
             "(N, C); use a model made by 'edge-arm export'"
         )
+
+
+def _chosen_provider(runtime: Any, provider: str, options: Any) -> str:
+    """ONNX Runtime's name of a provider that is here; a plugin is put into the options."""
+    wanted = PROVIDERS.get(provider)
+    if provider == "rtx":
+        options.add_provider_for_devices(rtx_devices(runtime), {})
+        return PROVIDER
+    available = [key for key, name in PROVIDERS.items() if name in _providers(runtime)]
+    if wanted is None or provider not in available:
+        raise BackendUnavailableError(
+            f"got the ONNX Runtime provider {provider!r}, this machine's ONNX Runtime "
+            f"{runtime.__version__} has {', '.join(available)}; choose one of these"
+        )
+    return wanted
 
 
 def _import_onnxruntime() -> Any:
