@@ -1,9 +1,10 @@
-"""What `--backend` and `--provider` mean: the models of a bundle, opened on what was asked for."""
+"""What `--backend`, `--provider` and `--cuda` mean: a bundle's models on what was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -16,32 +17,71 @@ class BackendName(str, Enum):
     """What can run the models of a bundle."""
 
     ONNXRUNTIME = "onnxruntime"
+    TENSORRT = "tensorrt"
+
+
+class CudaName(str, Enum):
+    """What makes the calls of CUDA, by the names of `runtime.cuda_device.CUDA_LIBRARIES`."""
+
+    PYCUDA = "pycuda"
+    CUDA_PYTHON = "cuda-python"
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """What runs the models.
+
+    Attributes:
+        backend: ONNX Runtime, or the engines of this device.
+        provider: of ONNX Runtime.
+        cuda: library that an engine is run with.
+    """
+
+    backend: BackendName = BackendName.ONNXRUNTIME
+    provider: str = "cpu"
+    cuda: CudaName = CudaName.PYCUDA
 
 
 @contextmanager
-def opened_backends(
-    bundle: Bundle, backend: BackendName, *, provider: str
-) -> Iterator[dict[Precision, Backend]]:
-    """Every precision of a bundle, ready to run; closed when the block ends.
+def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Precision, Backend]]:
+    """The models of a bundle, ready to run; closed when the block ends.
 
     Args:
         bundle: whose models.
-        backend: what runs them.
-        provider: of ONNX Runtime.
+        choice: what runs them.
 
     Yields:
-        The models by precision, highest first.
+        The models by precision, highest first: every precision of the bundle on ONNX Runtime, every
+        one that has an engine for this very device on TensorRT.
 
     Raises:
         BackendError: if one cannot be run here; nothing else is run in its place.
     """
     from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
-    del backend  # one so far
     with ExitStack() as stack:
-        yield {
-            precision: stack.enter_context(
-                OnnxRuntimeBackend(bundle.model(precision)[0], provider=provider)
-            )
-            for precision in bundle.manifest.precisions()
-        }
+        if choice.backend is BackendName.TENSORRT:
+            yield _engines(stack, bundle, choice.cuda.value)
+        else:
+            yield {
+                precision: stack.enter_context(
+                    OnnxRuntimeBackend(bundle.model(precision)[0], provider=choice.provider)
+                )
+                for precision in bundle.manifest.precisions()
+            }
+
+
+def _engines(stack: ExitStack, bundle: Bundle, cuda: str) -> dict[Precision, Backend]:
+    from edge_arm.runtime.cuda_device import open_cuda
+    from edge_arm.runtime.engine_choice import engines_here
+    from edge_arm.runtime.tensorrt_backend import TensorRTBackend
+    from edge_arm.runtime.tensorrt_library import load_tensorrt
+
+    tensorrt = load_tensorrt()
+    device = open_cuda(cuda)
+    stack.callback(device.close)
+    found = engines_here(bundle, gpu=device.facts.name, tensorrt=tensorrt.version)
+    return {
+        precision: stack.enter_context(TensorRTBackend(engine.plan, engine.record, cuda=cuda))
+        for precision, engine in found.items()
+    }

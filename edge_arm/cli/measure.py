@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendName, opened_backends
+from edge_arm.cli.backends import BackendChoice, BackendName, CudaName, opened_backends
 
 if TYPE_CHECKING:
     from edge_arm.runtime.faces import FaceIndex
@@ -35,7 +35,12 @@ def measure(
     backend: Annotated[
         BackendName, typer.Option(help="What runs the models.")
     ] = BackendName.ONNXRUNTIME,
-    provider: Annotated[str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt.")] = "cpu",
+    provider: Annotated[
+        str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")
+    ] = "cpu",
+    cuda: Annotated[
+        CudaName, typer.Option(help="Library that runs TensorRT engines.")
+    ] = CudaName.PYCUDA,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call.")] = 32,
     max_drop: Annotated[
         float | None,
@@ -70,7 +75,7 @@ def measure(
         opened.manifest.labels
     )
     predictions = _predictions(
-        opened, index, backend, provider=provider, config=PredictConfig(batch_size)
+        opened, index, BackendChoice(backend, provider, cuda), PredictConfig(batch_size)
     )
     report = report_from_predictions(
         predictions, index, gate=gate, provenance=_provenance(opened, predictions)
@@ -97,18 +102,13 @@ def _gate(max_drop_pp: float) -> Gate:
 
 
 def _predictions(
-    bundle: Bundle,
-    index: FaceIndex,
-    backend: BackendName,
-    *,
-    provider: str,
-    config: PredictConfig,
+    bundle: Bundle, index: FaceIndex, choice: BackendChoice, config: PredictConfig
 ) -> dict[Precision, Predictions]:
     from edge_arm.cli.console import progress_bar
     from edge_arm.runtime.predictions import predict_all
 
     with (
-        opened_backends(bundle, backend, provider=provider) as backends,
+        opened_backends(bundle, choice) as backends,
         progress_bar("measuring", len(index) * len(backends)) as advance,
     ):
         return predict_all(backends, index, config=config, progress=advance)
