@@ -178,6 +178,8 @@ class PycudaDevice:
         """Release the primary context."""
         context, self._context = self._context, None
         if context is not None:
+            # Outside the thread that retained it, detaching releases it only where it is current.
+            context.push()
             context.detach()
 
     def _memory_or_none(self) -> tuple[int, int] | None:

@@ -234,7 +234,7 @@ class TensorRTBackend:
         if wanted != self._profile:
             device = self._resources.device
             stream = device.handle_of(self._resources.compute_stream)
-            if not loaded.context.set_optimization_profile_async(wanted, stream):
+            if not loaded.execution_context.set_optimization_profile_async(wanted, stream):
                 raise InferenceError(
                     f"TensorRT did not change to optimization profile {wanted} "
                     f"({self._tensorrt.log.why()}), expected it to; use a smaller batch"
@@ -271,12 +271,12 @@ class TensorRTBackend:
         if rows in slot.graphs:
             device.launch(slot.graphs[rows], self._resources.compute_stream)
             return
-        context = loaded.context
+        execution_context = loaded.execution_context
         size = loaded.input_size
         ready = (
-            context.set_input_shape(loaded.input_name, (rows, size, size, 3))
-            and context.set_tensor_address(loaded.input_name, slot.faces_address)
-            and context.set_tensor_address(loaded.output_name, slot.logits_address)
+            execution_context.set_input_shape(loaded.input_name, (rows, size, size, 3))
+            and execution_context.set_tensor_address(loaded.input_name, slot.faces_address)
+            and execution_context.set_tensor_address(loaded.output_name, slot.logits_address)
         )
         if not ready:
             raise InferenceError(
@@ -302,7 +302,7 @@ class TensorRTBackend:
 
     def _execute(self, loaded: LoadedEngine, rows: int) -> None:
         stream = self._resources.device.handle_of(self._resources.compute_stream)
-        if not loaded.context.execute_async_v3(stream):
+        if not loaded.execution_context.execute_async_v3(stream):
             raise InferenceError(
                 f"TensorRT failed on a batch of {rows} ({self._tensorrt.log.why()}), expected "
                 "logits; try a smaller --batch-size, or build the engine again"

@@ -26,7 +26,7 @@ class LoadedEngine:
     Attributes:
         runtime: IRuntime; everything else lives in it.
         engine: ICudaEngine.
-        context: IExecutionContext.
+        execution_context: IExecutionContext.
         input_name: of the faces, uint8 (N, S, S, 3).
         output_name: of the logits, float32 (N, C).
         input_size: S.
@@ -35,17 +35,17 @@ class LoadedEngine:
     """
 
     runtime: Any
-    engine: Any
-    context: Any
-    input_name: str
-    output_name: str
-    input_size: int
-    num_classes: int
-    profiles: tuple[BatchRange, ...]
+    engine: Any = None
+    execution_context: Any = None
+    input_name: str = ""
+    output_name: str = ""
+    input_size: int = 0
+    num_classes: int = 0
+    profiles: tuple[BatchRange, ...] = ()
 
     def forget(self) -> None:
         """Let go: the execution context is part of the engine, the engine of the runtime."""
-        self.context = None
+        self.execution_context = None
         self.engine = None
         self.runtime = None
 
@@ -121,60 +121,72 @@ def load_engine(tensorrt: TensorRT, plan: bytes, record: EngineRecord) -> Loaded
     Raises:
         EngineError: if TensorRT does not take it, with its reason, or it is no engine of faces.
     """
-    trt, command = tensorrt.module, rebuild_command(record)
+    trt = tensorrt.module
     tensorrt.log.forget()
-    runtime = trt.Runtime(tensorrt.logger)
+    loaded = LoadedEngine(runtime=trt.Runtime(tensorrt.logger))
+    try:
+        _load(tensorrt, loaded, plan, record=record)
+    except BaseException:
+        # The traceback would keep TensorRT's objects alive beyond the CUDA context they live in.
+        loaded.forget()
+        raise
+    return loaded
+
+
+def _load(tensorrt: TensorRT, loaded: LoadedEngine, plan: bytes, *, record: EngineRecord) -> None:
+    command = rebuild_command(record)
     if record.dla_core is not None:
-        runtime.DLA_core = record.dla_core
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
+        loaded.runtime.DLA_core = record.dla_core
+    loaded.engine = loaded.runtime.deserialize_cuda_engine(plan)
+    if loaded.engine is None:
         raise EngineError(
             f"TensorRT {tensorrt.version} does not load the {record.precision.value} engine "
             f"({tensorrt.log.why()}), expected one that it built; run '{command}'"
         )
-    context = engine.create_execution_context()
-    if context is None:
+    loaded.execution_context = loaded.engine.create_execution_context()
+    if loaded.execution_context is None:
         raise EngineError(
             f"the {record.precision.value} engine needs {record.device_memory_bytes / 1e6:.0f} MB "
             f"of GPU memory to run and did not get them ({tensorrt.log.why()}); end other "
             f"programs, or build it for fewer faces: {command} --batch 1,1,8"
         )
-    names = [str(engine.get_tensor_name(index)) for index in range(engine.num_io_tensors)]
-    inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-    outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
+    _read_contract(tensorrt, loaded, record)
+
+
+def _read_contract(tensorrt: TensorRT, loaded: LoadedEngine, record: EngineRecord) -> None:
+    trt = tensorrt.module
+    count = loaded.engine.num_io_tensors
+    names = [str(loaded.engine.get_tensor_name(index)) for index in range(count)]
+    inputs = [n for n in names if loaded.engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
+    outputs = [n for n in names if loaded.engine.get_tensor_mode(n) == trt.TensorIOMode.OUTPUT]
     if len(inputs) == len(outputs) == 1:
-        source = tuple(engine.get_tensor_shape(inputs[0]))
-        result = tuple(engine.get_tensor_shape(outputs[0]))
+        source = tuple(loaded.engine.get_tensor_shape(inputs[0]))
+        result = tuple(loaded.engine.get_tensor_shape(outputs[0]))
         if (
-            engine.get_tensor_dtype(inputs[0]) == trt.DataType.UINT8
-            and engine.get_tensor_dtype(outputs[0]) == trt.DataType.FLOAT
+            loaded.engine.get_tensor_dtype(inputs[0]) == trt.DataType.UINT8
+            and loaded.engine.get_tensor_dtype(outputs[0]) == trt.DataType.FLOAT
             and len(source) == 4
             and source[1] == source[2]
             and source[3] == 3
             and len(result) == 2
         ):
-            return LoadedEngine(
-                runtime=runtime,
-                engine=engine,
-                context=context,
-                input_name=inputs[0],
-                output_name=outputs[0],
-                input_size=int(source[1]),
-                num_classes=int(result[1]),
-                profiles=_profiles(engine, inputs[0]),
-            )
+            loaded.input_name, loaded.output_name = inputs[0], outputs[0]
+            loaded.input_size, loaded.num_classes = int(source[1]), int(result[1])
+            loaded.profiles = _profiles(loaded)
+            return
     raise EngineError(
         f"the {record.precision.value} engine takes {inputs} and gives {outputs}, expected one "
-        f"uint8 (N, S, S, 3) and one float32 (N, C); run '{command}' on a bundle of "
-        "'edge-arm export'"
+        f"uint8 (N, S, S, 3) and one float32 (N, C); run '{rebuild_command(record)}' on a bundle "
+        "of 'edge-arm export'"
     )
 
 
-def _profiles(engine: Any, input_name: str) -> tuple[BatchRange, ...]:
+def _profiles(loaded: LoadedEngine) -> tuple[BatchRange, ...]:
     found = []
-    for index in range(engine.num_optimization_profiles):
-        smallest, best, largest = engine.get_tensor_profile_shape(input_name, index)
-        found.append(BatchRange(int(smallest[0]), int(best[0]), int(largest[0])))
+    for index in range(loaded.engine.num_optimization_profiles):
+        sizes = loaded.engine.get_tensor_profile_shape(loaded.input_name, index)
+        smallest, best, largest = (int(shape[0]) for shape in sizes)
+        found.append(BatchRange(smallest, best, largest))
     return tuple(found)
 
 
