@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from device_fakes import ALL_VERSIONS, FakeMachine, installed
+from engine_records import engine_record
 from tiny_bundle import SIZE, run_onnx, tiny_model
 
 from edge_arm.runtime.engine_record import BatchRange, EngineDevice, EngineRecord
@@ -28,7 +29,6 @@ from edge_arm.runtime.errors import (
     InferenceError,
     UsageError,
 )
-from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.tensorrt_backend import TensorRTBackend
 
 ATOL = 1e-5
@@ -76,37 +76,21 @@ def build(machine: FakeMachine, folder: Path, *profiles: BatchRange) -> Engine:
 
 def record_of(machine: FakeMachine, plan: bytes, batch: BatchRange) -> EngineRecord:
     major, minor = machine.compute_capability
-    return EngineRecord(
-        precision=Precision.FP32,
-        variant="main",
-        variant_reason="",
-        onnx_sha256="0" * 64,
+    here = EngineDevice(
+        gpu=machine.gpu,
+        compute_capability=f"{major}.{minor}",
+        tensorrt=str(machine.tensorrt),
+        cuda="12.6",
+        driver="",
+        jetpack="",
+        power_mode="",
+        clocks={},
+    )
+    return engine_record(
         plan_sha256=hashlib.sha256(plan).hexdigest(),
         plan_bytes=len(plan),
-        device=EngineDevice(
-            gpu=machine.gpu,
-            compute_capability=f"{major}.{minor}",
-            tensorrt=str(machine.tensorrt),
-            cuda="12.6",
-            driver="",
-            jetpack="",
-            power_mode="",
-            clocks={},
-        ),
+        device=here,
         batch=batch,
-        typed=False,
-        builder_flags=(),
-        workspace_bytes=None,
-        builder_level=None,
-        dla_core=None,
-        device_memory_bytes=1_000_000,
-        timing_cache_sha256="",
-        layers={},
-        acceptance={},
-        attempts=(),
-        created_at="2026-11-26T00:00:00+00:00",
-        edge_arm="0",
-        memory={},
     )
 
 
