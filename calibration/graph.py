@@ -52,27 +52,10 @@ def initializer_names(model: onnx.ModelProto) -> frozenset[str]:
 def residual_adds(model: onnx.ModelProto) -> list[int]:
     """Positions of the Adds that end a residual block: Conv + anything but a constant -> Relu.
 
-    Q/DQ pairs are looked through, so that an Add is found whichever of its inputs are quantized.
-    ARM's own Add (mean + alpha * generic) is none: it has a constant input.
+    Q/DQ pairs and Casts are looked through, so that an Add is found whichever of its inputs are
+    quantized. ARM's own Add (mean + alpha * generic) is none: it has a constant input.
     """
-    made_by = producers(model)
-
-    def origin(name: str) -> str:
-        node = model.graph.node[made_by[name]]
-        while node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in made_by:
-            node = model.graph.node[made_by[node.input[0]]]
-        return str(node.op_type)
-
-    feeds_relu = {
-        name for node in model.graph.node if node.op_type == "Relu" for name in node.input
-    }
-    found = []
-    for position, node in enumerate(model.graph.node):
-        if node.op_type != "Add" or not all(name in made_by for name in node.input):
-            continue
-        if "Conv" in [origin(name) for name in node.input] and node.output[0] in feeds_relu:
-            found.append(position)
-    return found
+    return [add for add, _ in _residual_ends(model)]
 
 
 def head_nodes(model: onnx.ModelProto) -> frozenset[int]:
@@ -81,18 +64,56 @@ def head_nodes(model: onnx.ModelProto) -> frozenset[int]:
     Raises:
         CalibrationError: if the graph has no residual block.
     """
-    adds = residual_adds(model)
-    if not adds:
+    ends = _residual_ends(model)
+    if not ends:
         raise CalibrationError(
             f"the model {model.graph.name!r} has no residual block (Conv and a skip into Add and "
             "Relu), expected a ResNet-18 as 'edge-arm export' writes it; export it again"
         )
-    (end,) = (
-        position
-        for position, node in enumerate(model.graph.node)
-        if node.op_type == "Relu" and node.input[0] == model.graph.node[max(adds)].output[0]
-    )
-    return _descendants(model, model.graph.node[end].output)
+    _, relu = max(ends)
+    return _descendants(model, model.graph.node[relu].output)
+
+
+def _residual_ends(model: onnx.ModelProto) -> list[tuple[int, int]]:
+    # Position of each residual Add with that of its Relu.
+    made_by = producers(model)
+    nodes = model.graph.node
+
+    def origin(name: str, *seen_through: str) -> int:
+        position = made_by[name]
+        while nodes[position].op_type in seen_through and nodes[position].input[0] in made_by:
+            position = made_by[nodes[position].input[0]]
+        return position
+
+    relus = {
+        origin(node.input[0], "Cast"): position
+        for position, node in enumerate(nodes)
+        if node.op_type == "Relu" and node.input[0] in made_by
+    }
+    found = []
+    for position, node in enumerate(nodes):
+        if node.op_type != "Add" or not all(name in made_by for name in node.input):
+            continue
+        origins = [
+            nodes[origin(name, "QuantizeLinear", "DequantizeLinear", "Cast")].op_type
+            for name in node.input
+        ]
+        if "Conv" in origins and position in relus:
+            found.append((position, relus[position]))
+    return found
+
+
+def input_stage(model: onnx.ModelProto) -> frozenset[int]:
+    """Positions of the nodes before the first weighted operator: from pixels to its input."""
+    # ONNX graphs are sorted: a node comes after all that feed it.
+    behind: set[str] = set()
+    found = []
+    for position, node in enumerate(model.graph.node):
+        if node.op_type in WEIGHTED or behind.intersection(node.input):
+            behind.update(node.output)
+        else:
+            found.append(position)
+    return frozenset(found)
 
 
 def refuse_quantized(model: onnx.ModelProto) -> None:

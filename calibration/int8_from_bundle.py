@@ -1,4 +1,4 @@
-"""The calibration stage: a bundle and training faces in, the same bundle with an INT8 model out.
+"""The calibration stage: a bundle and training faces in, the same bundle with INT8 models out.
 
 Shapes: N faces, C classes.
 """
@@ -6,46 +6,44 @@ Shapes: N faces, C classes.
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from tempfile import mkdtemp
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from edge_arm import __version__
-from edge_arm.calibration.observe import observe
+from edge_arm.calibration.bundle_update import (
+    Int8Update,
+    add_to_bundle,
+    staging_folder,
+    tool_versions,
+)
+from edge_arm.calibration.half_range import float_tensors
+from edge_arm.calibration.implicit import implicit_ranges_from
+from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
+from edge_arm.calibration.observe import Observation, observe
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
-from edge_arm.calibration.placement_check import check_placement
-from edge_arm.calibration.qdq import int8_graph, weight_bytes
 from edge_arm.calibration.ranges import Method, amax_from_histogram
 from edge_arm.calibration.sample import calibration_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
+from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
+from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.batches import face_batches, read_face
-from edge_arm.runtime.errors import CalibrationError, UsageError
+from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
-from edge_arm.runtime.manifest import (
-    Artifact,
-    Bundle,
-    Manifest,
-    Precision,
-    open_bundle,
-    write_manifest,
-)
+from edge_arm.runtime.manifest import Bundle, Manifest, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from edge_arm.runtime.storage import sha256_of_file, storage_error
+from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
 
-INT8_NAME = "model.int8.onnx"
 GOLDEN_NAME = "golden.npz"
 BATCH_SIZE = 8
 """Faces decoded ahead at a time; it changes no result."""
 
-_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-modelopt")
+TYPED_FACES = 64
+"""Calibration faces that the typed model answers too. It differs from the other INT8 model by FP16
+roundings alone, so these show what all would, and it is the slowest of all on a CPU."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,8 +71,25 @@ class CalibrationConfig:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: every face runs in FP32 and then in INT8."""
-        return 2 * self.num_images
+        """What `progress` adds up to: every face runs in FP32 and INT8, some in the typed INT8."""
+        return 2 * self.num_images + min(self.num_images, TYPED_FACES)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What calibration faces say about a model.
+
+    Attributes:
+        faces: that were run, in order.
+        seen: what they did.
+        amax: range of each quantized activation.
+        implicit_amax: of each tensor that implicit INT8 needs, those of `amax` among them.
+    """
+
+    faces: FaceIndex
+    seen: Observation
+    amax: dict[str, float]
+    implicit_amax: dict[str, float]
 
 
 def int8_from_bundle(
@@ -83,7 +98,7 @@ def int8_from_bundle(
     config: CalibrationConfig,
     progress: Callable[[int], None] | None = None,
 ) -> Bundle:
-    """Calibrate the FP32 model of a bundle and add the INT8 model to it.
+    """Calibrate the FP32 model of a bundle and add the INT8 models to it.
 
     Nothing in the bundle is touched before the new files are complete and checked.
 
@@ -94,8 +109,8 @@ def int8_from_bundle(
         progress: called with the number of faces done since the last call; see `num_steps`.
 
     Returns:
-        The bundle as it is now: with the INT8 model and `calibration.json`. Any INT8 model it had
-        before is replaced.
+        The bundle as it is now: with both INT8 models, `calibration.json` and
+        `calibration.cache`. Any INT8 model it had before is replaced.
 
     Raises:
         UsageError, DataError: for faces that cannot calibrate this model.
@@ -112,138 +127,124 @@ def int8_from_bundle(
     model = onnx.load(model_path)
     first, _ = read_face(faces.samples[0], manifest.preprocess)
     plan = plan_from_modelopt(model, first[np.newaxis])
-    source = plan.ranges_from(model)
-    seen = observe(
+    found = calibrate_on(
         model,
-        dict.fromkeys(source.values()),
-        face_batches(faces, manifest.preprocess, BATCH_SIZE),
+        plan,
+        faces=faces,
+        spec=manifest.preprocess,
+        method=config.method,
         progress=progress,
     )
-    ranges = {
-        tensor: amax_from_histogram(histogram, config.method, tensor)
-        for tensor, histogram in seen.histograms.items()
-    }
-    amax = {tensor: ranges[origin] for tensor, origin in source.items()}
-    quantized = int8_graph(model, plan, amax)
-    check_placement(quantized)
+    models = int8_models(model, plan, found.amax, absmax=found.seen.absmax, manifest=manifest)
     table = CalibrationTable(
         method=config.method,
-        amax=amax,
+        amax=found.amax,
         model_sha256=fp32.sha256,
         faces=faces,
-        face_sha256s=seen.sha256s,
+        face_sha256s=found.seen.sha256s,
         population=len(population),
         population_sha256=population.sha256,
         seed=config.seed,
-        tool_versions=_tool_versions(),
+        tool_versions=tool_versions(),
     )
-    with _staging_folder(bundle.path) as staging:
-        onnx.save(quantized, staging / INT8_NAME)
+    with staging_folder(bundle.path) as staging:
+        models.save(staging)
         write_table(staging / CALIBRATION_NAME, table)
+        (staging / CACHE_NAME).write_text(cache_text(found.implicit_amax), encoding="utf-8")
+        golden = np.load(golden_path, allow_pickle=False)
+        typed = TypedReference(models.typed.model)
         with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
-            golden = np.load(golden_path, allow_pickle=False)
-            checks = {
-                **_difference("golden", golden["logits"], int8.infer(golden["images"])),
-                **_difference("calibration", seen.logits, _logits(int8, faces, manifest, progress)),
-                "weight_bytes": float(weight_bytes(model, plan)),
-            }
-        artifact = _artifact(staging / INT8_NAME, fp32.opset, checks, plan)
+            main_checks = difference("golden", golden["logits"], int8.infer(golden["images"]))
+            answers = _answers(int8.infer, faces, manifest, progress)
+        main_checks |= difference("calibration", found.seen.logits, answers)
+        typed_checks = {
+            **difference("golden", golden["logits"], typed.infer(golden["images"])),
+            **_typed_checks(typed, found, answers, manifest, progress),
+        }
         _log.info(
             "INT8 agrees with FP32 on %.2f %% of the calibration faces",
-            100 * checks["calibration_agreement"],
+            100 * main_checks["calibration_agreement"],
         )
-        return _add_to_bundle(bundle, staging, artifact, table)
+        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
+        return add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
 
 
-def _logits(
-    backend: OnnxRuntimeBackend,
+def calibrate_on(
+    model: onnx.ModelProto,
+    plan: QuantPlan,
+    *,
+    faces: FaceIndex,
+    spec: PreprocessSpec,
+    method: Method,
+    progress: Callable[[int], None] | None = None,
+) -> Calibration:
+    """Run the calibration faces through the FP32 model and choose all ranges.
+
+    Args:
+        model: the FP32 graph of the plan.
+        plan: what is quantized.
+        faces: the sample, see `calibration_sample`.
+        spec: the model's input.
+        method: how a range is chosen.
+        progress: called with the number of faces done since the last call.
+
+    Raises:
+        ImageError: for a face that cannot be read.
+        CalibrationError: if a quantized tensor has no usable range.
+    """
+    source = implicit_ranges_from(model, plan)
+    seen = observe(
+        model,
+        dict.fromkeys(source.values()),
+        face_batches(faces, spec, BATCH_SIZE),
+        extremes=float_tensors(model),
+        progress=progress,
+    )
+    quantized = plan.ranges_from(model)
+    needed = frozenset(quantized.values())
+    ranges = {
+        tensor: amax_from_histogram(histogram, method, tensor)
+        for tensor, histogram in seen.histograms.items()
+        # An output that nothing quantizes may be constant; implicit INT8 leaves it in FP16.
+        if tensor in needed or histogram.minimum != histogram.maximum
+    }
+    return Calibration(
+        faces=faces,
+        seen=seen,
+        amax={tensor: ranges[origin] for tensor, origin in quantized.items()},
+        implicit_amax={
+            tensor: ranges[origin] for tensor, origin in source.items() if origin in ranges
+        },
+    )
+
+
+def _answers(
+    infer: Callable[[Uint8Array], Float32Array],
     faces: FaceIndex,
     manifest: Manifest,
     progress: Callable[[int], None] | None,
 ) -> Float32Array:
     answers = []
     for batch in face_batches(faces, manifest.preprocess, BATCH_SIZE):
-        answers.append(backend.infer(batch.images_nhwc))
+        answers.append(infer(batch.images_nhwc))
         if progress is not None:
             progress(len(batch.images_nhwc))
     return np.concatenate(answers)
 
 
-def _difference(faces: str, fp32: Float32Array, int8: Float32Array) -> dict[str, float]:
-    # Agreement is the share of equal top-1 classes. These faces made the ranges, so the figure is
-    # kinder than on unseen faces: it can show that something is wrong, never that all is well.
-    if not np.isfinite(int8).all():
-        raise CalibrationError(
-            f"the INT8 model answers NaN or infinity on the {faces} faces, expected numbers; try "
-            "another --method, and train the model again if that does not help"
-        )
-    apart = np.abs(int8.astype(np.float64) - fp32)
+def _typed_checks(
+    typed: TypedReference,
+    found: Calibration,
+    int8: Float32Array,
+    manifest: Manifest,
+    progress: Callable[[int], None] | None,
+) -> dict[str, float]:
+    # Spread over the sample, which is sorted by name and often by class.
+    total = len(found.faces)
+    chosen = np.linspace(0, total - 1, min(total, TYPED_FACES)).round().astype(np.int64)
+    answers = _answers(typed.infer, found.faces.subset(chosen), manifest, progress)
     return {
-        f"{faces}_agreement": float((int8.argmax(1) == fp32.argmax(1)).mean()),
-        f"{faces}_max_logit_difference": float(apart.max()),
-        f"{faces}_mean_logit_difference": float(apart.mean()),
+        **difference("calibration", found.seen.logits[chosen], answers),
+        **difference("int8_main", int8[chosen], answers),
+        "calibration_faces": float(len(chosen)),
     }
-
-
-def _artifact(path: Path, opset: int, checks: dict[str, float], plan: QuantPlan) -> Artifact:
-    return Artifact(
-        file=INT8_NAME,
-        precision=Precision.INT8,
-        variant="main",
-        opset=opset,
-        sha256=sha256_of_file(path),
-        size_bytes=path.stat().st_size,
-        checks=checks,
-        float_nodes=plan.float_nodes,
-    )
-
-
-def _add_to_bundle(
-    bundle: Bundle, staging: Path, artifact: Artifact, table: CalibrationTable
-) -> Bundle:
-    old = bundle.manifest
-    without = replace(
-        old,
-        artifacts=tuple(item for item in old.artifacts if item.precision is not Precision.INT8),
-        files={name: digest for name, digest in old.files.items() if name != CALIBRATION_NAME},
-        calibration=None,
-    )
-    new = replace(
-        without,
-        artifacts=(*without.artifacts, artifact),
-        files={**without.files, CALIBRATION_NAME: sha256_of_file(staging / CALIBRATION_NAME)},
-        tool_versions={**old.tool_versions, **table.tool_versions},
-        calibration=table.provenance(),
-    )
-    # Files of an earlier calibration are about to change under the manifest that vouches for
-    # them, so it forgets them first: whenever this is cut off, the bundle is whole.
-    if without != old:
-        write_manifest(bundle.path, without)
-    for name in (INT8_NAME, CALIBRATION_NAME):
-        (staging / name).replace(bundle.path / name)
-    write_manifest(bundle.path, new)
-    return open_bundle(bundle.path)
-
-
-@contextmanager
-def _staging_folder(bundle_path: Path) -> Iterator[Path]:
-    # Inside the bundle, so that moving a file out of it is a rename.
-    staging: Path | None = None
-    try:
-        staging = Path(mkdtemp(prefix=".calibrate-", dir=bundle_path))
-        yield staging
-    except OSError as error:
-        raise storage_error(bundle_path, error) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _tool_versions() -> dict[str, str]:
-    found = {"edge-arm": __version__}
-    for name in _TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # ONNX Runtime has two packages of which one is here
-            continue
-    return found

@@ -30,11 +30,13 @@ class Observation:
 
     Attributes:
         histograms: of |x|, by tensor.
+        absmax: largest |x| of the tensors of which only that was asked, and of those above.
         logits: (N, C) float32.
         sha256s: of each face's file, N hex strings.
     """
 
     histograms: dict[str, Histogram]
+    absmax: dict[str, float]
     logits: Float32Array
     sha256s: tuple[str, ...]
 
@@ -44,6 +46,7 @@ def observe(
     tensors: Iterable[str],
     batches: Iterable[FaceBatch],
     *,
+    extremes: Iterable[str] = (),
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Observation:
@@ -53,6 +56,7 @@ def observe(
         model: the FP32 graph, uint8 (N, S, S, 3) to float32 (N, C).
         tensors: float tensors inside it.
         batches: the faces; how they are cut changes nothing.
+        extremes: more of them, of which only the largest |x| is kept, be it NaN or infinity.
         threads: for ONNX Runtime; all cores when None.
         progress: called with the number of faces done since the last call.
 
@@ -64,7 +68,8 @@ def observe(
         BackendError: if ONNX Runtime cannot run the model.
     """
     wanted = list(tensors)
-    session = _session(model, wanted, threads)
+    absmax = dict.fromkeys((name for name in extremes if name not in set(wanted)), 0.0)
+    session = _session(model, [*wanted, *absmax], threads)
     source = model.graph.input[0].name
     histograms = {name: Histogram() for name in wanted}
     logits: list[Float32Array] = []
@@ -72,10 +77,14 @@ def observe(
     for batch in batches:
         for image_hwc in batch.images_nhwc:
             answer, *values = session.run(
-                [model.graph.output[0].name, *wanted], {source: image_hwc[np.newaxis]}
+                [model.graph.output[0].name, *wanted, *absmax], {source: image_hwc[np.newaxis]}
             )
-            for name, value in zip(wanted, values, strict=True):
-                histograms[name].add(value, name)
+            for name, value in zip((*wanted, *absmax), values, strict=True):
+                if name in histograms:
+                    histograms[name].add(value, name)
+                else:
+                    # np.maximum keeps NaN, which max() may lose.
+                    absmax[name] = float(np.maximum(absmax[name], np.abs(value).max()))
             logits.append(answer[0])
         sha256s.extend(batch.sha256s)
         if progress is not None:
@@ -85,7 +94,8 @@ def observe(
             "got no faces to calibrate with, expected at least one of each class; "
             "name a data set with --data and --root"
         )
-    return Observation(histograms, np.stack(logits).astype(np.float32), tuple(sha256s))
+    absmax |= {name: histogram.amax for name, histogram in histograms.items()}
+    return Observation(histograms, absmax, np.stack(logits).astype(np.float32), tuple(sha256s))
 
 
 def _session(model: onnx.ModelProto, tensors: list[str], threads: int | None) -> Any:

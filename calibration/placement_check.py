@@ -16,6 +16,8 @@ that whatever placed the pairs is checked too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
@@ -23,12 +25,24 @@ from onnx import TensorProto, numpy_helper
 from edge_arm.calibration.graph import head_nodes, producers, residual_adds
 from edge_arm.runtime.errors import CalibrationError
 
+_TYPE_NAMES = {int(TensorProto.FLOAT): "float32", int(TensorProto.FLOAT16): "float16"}
+
 
 def check_placement(model: onnx.ModelProto) -> None:
     """Refuse a quantized graph that breaks one of the rules above.
 
     Args:
         model: with Q/DQ pairs.
+
+    Raises:
+        CalibrationError: naming the node and the rule.
+    """
+    check_pairs(model)
+    check_parameters(model, frozenset({TensorProto.FLOAT}))
+
+
+def check_pairs(model: onnx.ModelProto) -> None:
+    """Rules 1, 2, 3, 5 and 6: where pairs are, whatever their types.
 
     Raises:
         CalibrationError: naming the node and the rule.
@@ -47,40 +61,49 @@ def check_placement(model: onnx.ModelProto) -> None:
         behind = dequantized(node)
         if position in head:
             if any(behind):  # rule 3
-                raise _broken(node, "is in the head and has a quantized input", "float there")
+                raise broken(node, "is in the head and has a quantized input", "float there")
         elif node.op_type == "Conv":
             if not all(behind[:2]):  # rule 1
-                raise _broken(
+                raise broken(
                     node,
                     f"has DequantizeLinear on {sum(behind[:2])} of activation and weight",
                     "on both",
                 )
             if any(behind[2:]):  # rule 5
-                raise _broken(node, "has a quantized bias", "a float bias")
+                raise broken(node, "has a quantized bias", "a float bias")
     for position in residual_adds(model):
         behind = dequantized(nodes[position])
         if sum(behind) != 1:  # rule 2
-            raise _broken(
+            raise broken(
                 nodes[position], f"has {sum(behind)} quantized inputs", "the skip branch alone"
             )
-    _check_parameters(model)
     _check_input(model)
 
 
-def _check_parameters(model: onnx.ModelProto) -> None:
+def check_parameters(model: onnx.ModelProto, scale_types: Collection[int]) -> None:
+    """Rule 4: scales and zero points.
+
+    Args:
+        model: with Q/DQ pairs.
+        scale_types: element types that a scale may have.
+
+    Raises:
+        CalibrationError: naming the node.
+    """
+    allowed = " or ".join(sorted(_TYPE_NAMES[kind] for kind in scale_types))
     constants = {item.name: item for item in model.graph.initializer}
     for node in model.graph.node:  # rule 4
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
         parameters = [constants[name] for name in node.input[1:] if name in constants]
         if len(parameters) != 2:
-            raise _broken(node, "has no stored scale and zero point", "both as initializers")
+            raise broken(node, "has no stored scale and zero point", "both as initializers")
         scale, zero = parameters
         values = numpy_helper.to_array(scale)
-        if scale.data_type != TensorProto.FLOAT or not (np.isfinite(values) & (values > 0)).all():
-            raise _broken(node, "has a scale that is no positive float32", "positive float32")
+        if scale.data_type not in scale_types or not (np.isfinite(values) & (values > 0)).all():
+            raise broken(node, f"has a scale that is no positive {allowed}", f"positive {allowed}")
         if zero.data_type != TensorProto.INT8 or numpy_helper.to_array(zero).any():
-            raise _broken(node, "has a zero point that is not int8 0", "symmetric int8")
+            raise broken(node, "has a zero point that is not int8 0", "symmetric int8")
 
 
 def _check_input(model: onnx.ModelProto) -> None:
@@ -91,10 +114,11 @@ def _check_input(model: onnx.ModelProto) -> None:
     }
     for node in model.graph.node:  # rule 6
         if node.op_type != "Cast" and integer.intersection(node.input):
-            raise _broken(node, f"({node.op_type}) reads the uint8 input", "a Cast in between")
+            raise broken(node, f"({node.op_type}) reads the uint8 input", "a Cast in between")
 
 
-def _broken(node: onnx.NodeProto, got: str, expected: str) -> CalibrationError:
+def broken(node: onnx.NodeProto, got: str, expected: str) -> CalibrationError:
+    """The error for a node that breaks a rule."""
     return CalibrationError(
         f"node {node.name!r} {got}, expected {expected}: TensorRT would refuse this graph or run "
         "it slowly; export the model again, and report it if that does not help"

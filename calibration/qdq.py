@@ -97,6 +97,25 @@ def rounded_weight(
     Raises:
         CalibrationError: if a weight is NaN or infinite.
     """
+    scale = channel_scales(weight, name)
+    per_channel = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    steps = np.clip(np.rint(weight / per_channel), -QMAX, QMAX)
+    return scale, (steps * per_channel).astype(np.float32)
+
+
+def channel_scales(weight: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float32]:
+    """Scale per output channel: the largest |weight| by 127.
+
+    Args:
+        weight: (K, ...) float32.
+        name: of the weight, for the message.
+
+    Returns:
+        (K,) float32, each greater than 0.
+
+    Raises:
+        CalibrationError: if a weight is NaN or infinite.
+    """
     if not np.isfinite(weight).all():
         raise CalibrationError(
             f"weight {name!r} has NaN or infinite values, expected numbers; the FP32 model is "
@@ -104,10 +123,10 @@ def rounded_weight(
         )
     amax = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     # A channel of zeros has no range, and TensorRT refuses a scale of 0: any other will do.
-    scale = np.where(amax > np.finfo(np.float32).tiny * QMAX, amax / QMAX, 1).astype(np.float32)
-    per_channel = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    steps = np.clip(np.rint(weight / per_channel), -QMAX, QMAX)
-    return scale, (steps * per_channel).astype(np.float32)
+    scale: npt.NDArray[np.float32] = np.where(
+        amax > np.finfo(np.float32).tiny * QMAX, amax / QMAX, 1
+    ).astype(np.float32)
+    return scale
 
 
 def _pair(
@@ -130,18 +149,19 @@ def _pair(
     return pair
 
 
-def weight_bytes(model: onnx.ModelProto, plan: QuantPlan) -> int:
-    """Bytes that the weights of an engine built from this graph need: 1 each in int8, else 4.
+def weight_bytes(model: onnx.ModelProto, plan: QuantPlan, *, float_bytes: int = 4) -> int:
+    """Bytes that the weights of an engine built from this graph need: 1 each in int8.
 
     The ONNX file itself stores every weight in FP32 (rule 3), so its size says nothing.
 
     Args:
         model: the FP32 graph.
         plan: which weights are int8.
+        float_bytes: of each of the others.
     """
     quantized = {model.graph.node[edge.node].input[edge.input] for edge in plan.weights}
     assert quantized <= initializer_names(model)
     return sum(
-        int(np.prod(item.dims)) * (1 if item.name in quantized else 4)
+        int(np.prod(item.dims)) * (1 if item.name in quantized else float_bytes)
         for item in model.graph.initializer
     )

@@ -1,7 +1,7 @@
 """The result of a calibration and its provenance: `calibration.json`.
 
 It answers, years later, "which pictures made these scales": every image with its hash, the
-method, the seed, the model, the tools.
+method, the seed, the model, the tools; or which calibration cache of TensorRT's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.tensorrt_cache import TensorRTCache
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.storage import write_json
 
@@ -66,8 +67,58 @@ class CalibrationTable:
             "tool_versions": dict(sorted(self.tool_versions.items())),
         }
 
+    def images(self) -> list[dict[str, str]]:
+        """The faces, each with its hash."""
+        classes = self.faces.labels.classes
+        return [
+            {"sample_id": face.sample_id, "class": classes[face.target], "sha256": digest}
+            for face, digest in zip(self.faces.samples, self.face_sha256s, strict=True)
+        ]
 
-def write_table(path: Path, table: CalibrationTable) -> None:
+
+@dataclass(frozen=True)
+class CacheTable:
+    """Ranges of one model from a TensorRT calibration cache.
+
+    Attributes:
+        cache: that they are from.
+        unknown: names in it that are no tensors of the model.
+        amax: range by tensor; its scale is amax / 127.
+        model_sha256: of the FP32 model whose tensors these are.
+        comparison: accuracy on labelled faces, if it was measured; see `comparison.py`.
+        tool_versions: of the packages that took part.
+    """
+
+    cache: TensorRTCache
+    unknown: int
+    amax: dict[str, float]
+    model_sha256: str
+    comparison: dict[str, Any] | None
+    tool_versions: dict[str, str]
+
+    def provenance(self) -> dict[str, Any]:
+        """Everything but ranges and images: what the manifest repeats."""
+        measured = {} if self.comparison is None else {"comparison": self.comparison}
+        return {
+            "method": "from cache",
+            "cache": {
+                "file": self.cache.file,
+                "sha256": self.cache.sha256,
+                "header": self.cache.header,
+                "tensors": len(self.cache.scales),
+                "unknown_tensors": self.unknown,
+            },
+            "model_sha256": self.model_sha256,
+            **measured,
+            "tool_versions": dict(sorted(self.tool_versions.items())),
+        }
+
+    def images(self) -> list[dict[str, str]]:
+        """No faces are known: TensorRT's cache does not name its own."""
+        return []
+
+
+def write_table(path: Path, table: CalibrationTable | CacheTable) -> None:
     """Write `calibration.json` atomically.
 
     Args:
@@ -77,16 +128,12 @@ def write_table(path: Path, table: CalibrationTable) -> None:
     Raises:
         StorageError: if the operating system refuses the write.
     """
-    classes = table.faces.labels.classes
     write_json(
         path,
         {
             "schema_version": SCHEMA_VERSION,
             **table.provenance(),
             "amax": table.amax,
-            "images": [
-                {"sample_id": face.sample_id, "class": classes[face.target], "sha256": digest}
-                for face, digest in zip(table.faces.samples, table.face_sha256s, strict=True)
-            ],
+            "images": table.images(),
         },
     )

@@ -1,12 +1,18 @@
-"""`edge-arm calibrate`: adds an INT8 model to a bundle."""
+"""`edge-arm calibrate`: adds INT8 models to a bundle."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from edge_arm.calibration.comparison import Comparison
+    from edge_arm.calibration.int8_from_bundle import CalibrationConfig
+    from edge_arm.calibration.int8_from_cache import FromCache
+    from edge_arm.runtime.manifest import Bundle
 
 
 class MethodName(str, Enum):
@@ -19,7 +25,9 @@ class MethodName(str, Enum):
 
 
 def calibrate(
-    data: Annotated[str, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")],
+    data: Annotated[
+        str | None, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
         None
     ),
@@ -29,34 +37,150 @@ def calibrate(
         MethodName, typer.Option(help="How a range is chosen from what the faces did.")
     ] = MethodName.ENTROPY,
     seed: Annotated[int, typer.Option(help="Of the draw of the faces.")] = 0,
+    from_cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the ranges from this TensorRT calibration cache; with --data it is measured "
+            "beside our own calibration, on training faces that calibrate neither."
+        ),
+    ] = None,
 ) -> None:
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
+    Writes model.int8.onnx, model.int8.typed.onnx (for strongly typed TensorRT networks),
+    calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA).
+
     Example: edge-arm calibrate --data rafdb --root data/rafdb
     """
-    from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
+    from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.ranges import Method
+    from edge_arm.runtime.errors import UsageError
+    from edge_arm.runtime.manifest import open_bundle
+
+    if data is None and (from_cache is None or root is not None):
+        raise UsageError(
+            f"got {'no --data' if root is None else '--root without --data'}, expected the data "
+            "set that the calibration faces come from; write --data rafdb, or --from-cache FILE "
+            "to take the ranges from a TensorRT calibration cache"
+        )
+    config = CalibrationConfig(num_images=images, method=Method(method.value), seed=seed)
+    source = open_bundle(bundle)
+    if from_cache is not None:
+        _from_cache(source, from_cache, data, root, config)
+    elif data is not None:
+        _from_faces(source, data, root, config)
+
+
+def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:
+    from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
-    from edge_arm.runtime.manifest import Precision, open_bundle
+    from edge_arm.runtime.manifest import Precision
 
-    config = CalibrationConfig(num_images=images, method=Method(method.value), seed=seed)
-    source = open_bundle(bundle)
     train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
-    with progress_bar("calibrate, two passes", config.num_steps) as advance:
+    with progress_bar("calibrate", config.num_steps) as advance:
         result = int8_from_bundle(source, train_index, config, advance)
-
     artifact = result.manifest.artifact(Precision.INT8)
-    rows = {
-        "method": config.method.value,
-        "images": f"{config.num_images} of {len(train_index)} training faces",
-        "agreement": f"{100 * artifact.checks['calibration_agreement']:.2f} % "
-        "with FP32 on the calibration faces (measure the drop on test faces)",
-        "weights": f"{artifact.checks['weight_bytes'] / 1e6:.1f} MB in an engine",
-        "size": f"{artifact.size_bytes / 1e6:.1f} MB (the file keeps FP32 weights with Q/DQ)",
-        "float": ", ".join(artifact.float_nodes) or "nothing",
-        "path": str(result.path / artifact.file),
+    _print_rows(
+        {
+            "method": config.method.value,
+            "images": f"{config.num_images} of {len(train_index)} training faces",
+            "agreement": f"{100 * artifact.checks['calibration_agreement']:.2f} % "
+            "with FP32 on the calibration faces (measure the drop on test faces)",
+            **_model_rows(result),
+        }
+    )
+
+
+def _from_cache(
+    source: Bundle, cache: Path, data: str | None, root: Path | None, config: CalibrationConfig
+) -> None:
+    from edge_arm.calibration.int8_from_cache import LabelledFaces, int8_from_cache
+    from edge_arm.cli.console import progress_bar
+    from edge_arm.data.registry import face_index, resolve_root
+    from edge_arm.runtime.faces import Split
+
+    if data is None:
+        made = int8_from_cache(source, cache)
+    else:
+        train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
+        labelled = LabelledFaces(train_index, config)
+        with progress_bar("calibrate and compare", labelled.num_steps) as advance:
+            made = int8_from_cache(source, cache, labelled, advance)
+    _print_rows({**_cache_rows(made), **_model_rows(made.bundle)})
+    if made.comparison is None:
+        typer.echo(
+            "accuracy was not measured: give --data NAME to measure this cache beside our own "
+            "calibration, and run 'edge-arm measure' for the drop on test faces"
+        )
+    else:
+        _print_comparison(made.comparison, config)
+
+
+def _cache_rows(made: FromCache) -> dict[str, str]:
+    rows = {"cache": f"{made.cache.header}, {len(made.cache.scales)} tensors"}
+    if made.unknown:
+        shown = ", ".join(map(repr, made.unknown[:3]))
+        rows["not used"] = (
+            f"{len(made.unknown)} names that are no tensors of this model: {shown}"
+            f"{', ...' if len(made.unknown) > 3 else ''}"
+        )
+    if made.not_implicit:
+        rows["on a DLA"] = (
+            f"{len(made.not_implicit)} tensors without a scale stay in FP16: "
+            f"{', '.join(made.not_implicit[:3])}{', ...' if len(made.not_implicit) > 3 else ''}"
+        )
+    return rows
+
+
+def _model_rows(bundle: Bundle) -> dict[str, str]:
+    from edge_arm.runtime.manifest import Precision
+
+    main = bundle.manifest.artifact(Precision.INT8)
+    typed = bundle.manifest.artifact(Precision.INT8, "typed")
+    return {
+        "weights": f"{main.checks['weight_bytes'] / 1e6:.1f} MB in an engine",
+        "size": f"{main.size_bytes / 1e6:.1f} MB (the file keeps FP32 weights with Q/DQ)",
+        "float": ", ".join(main.float_nodes) or "nothing",
+        "typed": f"{typed.size_bytes / 1e6:.1f} MB, opset {typed.opset}, float part FP16, for "
+        f"TensorRT 10.12 and newer: {bundle.path / typed.file}",
+        "path": str(bundle.path / main.file),
     }
+
+
+def _print_rows(rows: dict[str, str]) -> None:
     for name, value in rows.items():
         typer.echo(f"{name:<10} {value}")
+
+
+def _print_comparison(comparison: Comparison, config: CalibrationConfig) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge_arm.runtime.report_text import limits_pp, percent, signed_pp
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("accuracy", "drop pp", "95 % interval", "agreement", "flips", "lost", "won"):
+        table.add_column(name, justify="right")
+    table.add_row("FP32", percent(comparison.fp32_accuracy))
+    for score in comparison.scores:
+        table.add_row(
+            score.name,
+            percent(score.accuracy),
+            signed_pp(100 * (comparison.fp32_accuracy - score.accuracy)),
+            limits_pp((100 * score.drop.low, 100 * score.drop.high)),
+            percent(score.agreement),
+            *(str(count) for count in (score.flips, score.lost, score.won)),
+        )
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a pipe or a log has no width that figures would have to fit
+        console.width = max(console.width, 120)
+    console.print(table)
+    console.print(
+        f"on {len(comparison.faces)} training faces that calibrated neither (all models have "
+        f"trained on them: compare the rows, and measure the drop on test faces); ours: "
+        f"{config.method.value}, {config.num_images} faces, seed {config.seed}",
+        soft_wrap=True,
+    )

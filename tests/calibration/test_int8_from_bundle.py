@@ -109,12 +109,14 @@ def test_the_manifest_repeats_where_the_ranges_come_from(
     assert "nvidia-modelopt" in bundle.manifest.tool_versions
 
 
-def test_progress_adds_up_to_two_passes(
+def test_progress_adds_up_to_the_faces_that_each_model_answers(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
     steps: list[int] = []
     int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
-    assert sum(steps) == CONFIG.num_steps == 28
+    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14
+    # of many faces the typed model answers 64
+    assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 64
 
 
 def test_calibrating_twice_gives_the_same_bytes(
@@ -126,7 +128,8 @@ def test_calibrating_twice_gives_the_same_bytes(
     twice = int8_from_bundle(once, index, CONFIG)
     assert content(twice.path) == first
     assert set(first) == {
-        "calibration.json", "golden.npz", "manifest.json", "model.fp32.onnx", "model.int8.onnx"
+        "calibration.cache", "calibration.json", "golden.npz", "manifest.json",
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx",
     }  # fmt: skip
 
 
@@ -137,7 +140,10 @@ def test_a_second_calibration_replaces_the_first(
     first = int8_from_bundle(make_bundle(model), index, CONFIG)
     config = CalibrationConfig(num_images=10, method=Method.PERCENTILE, seed=1)
     second = int8_from_bundle(first, index, config)
-    assert len(second.manifest.artifacts) == 2
+    assert [item.file for item in second.manifest.artifacts] == [
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx"
+    ]  # fmt: skip
+    assert first.manifest.files["calibration.cache"] != second.manifest.files["calibration.cache"]
     assert second.manifest.calibration is not None
     assert second.manifest.calibration["method"] == "percentile"
     second.model(Precision.INT8)  # verifies its hash

@@ -1,0 +1,103 @@
+"""Adds finished INT8 files to a bundle, so that it is whole at every moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from edge_arm import __version__
+from edge_arm.calibration.table import CALIBRATION_NAME
+from edge_arm.calibration.tensorrt_cache import CACHE_NAME
+from edge_arm.runtime.manifest import Artifact, Bundle, Precision, open_bundle, write_manifest
+from edge_arm.runtime.storage import sha256_of_file, storage_error
+
+_OTHER_FILES = (CALIBRATION_NAME, CACHE_NAME)
+_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-modelopt")
+
+
+@dataclass(frozen=True)
+class Int8Update:
+    """What a calibration adds to the manifest.
+
+    Attributes:
+        artifacts: the INT8 models.
+        calibration: provenance of their ranges.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    calibration: dict[str, Any]
+
+
+def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
+    """Move the files out of the staging folder and name them in the manifest.
+
+    Any INT8 model of an earlier calibration is replaced.
+
+    Args:
+        bundle: to add to.
+        staging: with the models, `calibration.json` and `calibration.cache`.
+        update: what the manifest gets to say.
+
+    Returns:
+        The bundle as it is now.
+    """
+    old = bundle.manifest
+    without = replace(
+        old,
+        artifacts=tuple(item for item in old.artifacts if item.precision is not Precision.INT8),
+        files={name: digest for name, digest in old.files.items() if name not in _OTHER_FILES},
+        calibration=None,
+    )
+    new = replace(
+        without,
+        artifacts=(*without.artifacts, *update.artifacts),
+        files={
+            **without.files,
+            **{name: sha256_of_file(staging / name) for name in _OTHER_FILES},
+        },
+        tool_versions={**old.tool_versions, **tool_versions()},
+        calibration=update.calibration,
+    )
+    # Files of an earlier calibration are about to change under the manifest that vouches for
+    # them, so it forgets them first: whenever this is cut off, the bundle is whole.
+    if without != old:
+        write_manifest(bundle.path, without)
+    for name in (*(item.file for item in update.artifacts), *_OTHER_FILES):
+        (staging / name).replace(bundle.path / name)
+    write_manifest(bundle.path, new)
+    return open_bundle(bundle.path)
+
+
+@contextmanager
+def staging_folder(bundle_path: Path) -> Iterator[Path]:
+    """A temporary folder inside the bundle, so that moving a file out of it is a rename.
+
+    Raises:
+        StorageError: if the operating system refuses to write in it.
+    """
+    staging: Path | None = None
+    try:
+        staging = Path(mkdtemp(prefix=".calibrate-", dir=bundle_path))
+        yield staging
+    except OSError as error:
+        raise storage_error(bundle_path, error) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the packages that take part in a calibration."""
+    found = {"edge-arm": __version__}
+    for name in _TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # ONNX Runtime has two packages of which one is here
+            continue
+    return found
