@@ -152,8 +152,8 @@ def _calls(gpu: Gpu, driver: Any) -> dict[str, Callable[..., Any]]:
         return driver.CUstreamCaptureStatus[f"CU_STREAM_CAPTURE_STATUS_{name}"]
 
     def begin_capture(stream: Any, mode: Any) -> None:
-        driver.CUstreamCaptureMode(mode.value)
-        streams.begin_capture(gpu, int(stream))
+        name = driver.CUstreamCaptureMode(mode.value).name
+        streams.begin_capture(gpu, int(stream), thread_local=not name.endswith("GLOBAL"))
 
     return {
         "cuInit": lambda flags: gpu.init(),

@@ -54,9 +54,11 @@ class Capture:
         operations: so far.
         joined: streams that took part; True once their last work is waited for again.
         broken: an operation that is not allowed came in between.
+        thread: in which other calls would break it; None if they would in every thread.
     """
 
     origin: int
+    thread: int | None = None
     operations: list[Operation] = field(default_factory=list)
     joined: dict[int, bool] = field(default_factory=dict)
     broken: bool = False

@@ -111,6 +111,8 @@ class Gpu:
     def _refuse_in_capture(self) -> None:
         captures = [item.capture for item in self.schedule.streams.values() if item.capture]
         for capture in captures:
+            if capture.thread not in (None, threading.get_ident()):
+                continue
             capture.broken = True
             raise CudaError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
 

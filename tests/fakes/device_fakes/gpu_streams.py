@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from device_fakes.cuda_errors import CudaError
@@ -158,7 +160,7 @@ def fill(gpu: Gpu, to: int, value: int, nbytes: int, *, stream: int | None) -> N
 
 
 def watched(gpu: Gpu, source: Span) -> Bytes | None:
-    """What a pinned array holds when work on it is queued; nobody may change it before that runs."""
+    """What a pinned array holds when work is queued; nobody may change it before that runs."""
     item = source.allocation
     if item is None or item.kind != "pinned array" or item.freed:
         return None
@@ -204,13 +206,13 @@ def _copy(gpu: Gpu, target: Span, source: Span, stream: int | None, name: str) -
         gpu.require_unbroken()
 
 
-def begin_capture(gpu: Gpu, handle: int) -> None:
+def begin_capture(gpu: Gpu, handle: int, *, thread_local: bool) -> None:
     """cuStreamBeginCapture."""
     with gpu.call("cuStreamBeginCapture"):
         stream = stream_of(gpu, handle)
         if handle == LEGACY or stream.capture:
             raise CudaError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
-        stream.capture = Capture(handle)
+        stream.capture = Capture(handle, threading.get_ident() if thread_local else None)
 
 
 def end_capture(gpu: Gpu, handle: int) -> int:

@@ -62,6 +62,7 @@ KEPT = frozenset(
         "TensorFormat",
         "TensorIOMode",
         "TensorLocation",
+        "__version__",
         "bool",
         "bfloat16",
         "e8m0",

@@ -177,7 +177,7 @@ def _method(name: str, member: str, record: Record, own: Callable[..., Any] | No
     def method(self: Any, *given: Any, **named: Any) -> Any:
         values = bind(f"{name}.{member}", record, given, named)
         _require_constructed(self)
-        _warn(record.get("deprecated"))
+        _warn(record.get("deprecated"), verbatim=bool(record.get("python")))
         if own is None:
             if member == "__enter__":
                 return self
@@ -227,7 +227,7 @@ def _require_constructed(self: Any) -> None:
         )
 
 
-def _warn(text: str | None) -> None:
+def _warn(text: str | None, *, verbatim: bool = False) -> None:
     if text:
-        message = text if " " in text else f"Use {text} instead."
+        message = text if verbatim else f"Use {text} instead."
         warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -28,7 +28,10 @@ def tensorrt_record(version: str) -> dict[str, Record]:
     position = str(ALL_VERSIONS.index(version))
     found = {}
     for name, entry in _TENSORRT.items():
-        if not name.startswith("_") and (record := _of(entry["itself"], position)) is not None:
+        if (
+            name not in ("_about", "_versions")
+            and (record := _of(entry["itself"], position)) is not None
+        ):
             members = {
                 member: known
                 for member, records in entry["members"].items()

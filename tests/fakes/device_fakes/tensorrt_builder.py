@@ -32,7 +32,7 @@ class Builder:
         self._logger = logger
 
     max_threads = 1
-    max_DLA_batch_size = 4096
+    max_DLA_batch_size = 4096  # noqa: N815  # its name in TensorRT
     platform_has_fast_fp16 = True
     platform_has_fast_int8 = True
     platform_has_tf32 = True
@@ -109,8 +109,8 @@ def require_driver(trt: Any) -> None:
     number = trt.settings.cuda_error
     if number:
         trt.error(
-            f"CUDA initialization failure with error: {number}. Please check your CUDA installation: "
-            "http://docs.nvidia.com/cuda/cuda-installation-guide-linux/index.html"
+            f"CUDA initialization failure with error: {number}. Please check your CUDA "
+            "installation: http://docs.nvidia.com/cuda/cuda-installation-guide-linux/index.html"
         )
         raise TypeError("pybind11::init(): factory function returned nullptr")
 
@@ -159,8 +159,7 @@ def _require_flags(network: Any, config: Any, typed: bool) -> None:
         if config._has(name):
             raise RefusedError(
                 "Error Code 3: API Usage Error (Parameter check failed, condition: "
-                f"!config.getFlag(BuilderFlag::{constant}). !config.getFlag(BuilderFlag::{constant})"
-                " is required for a strongly typed network.)"
+                f"!config.getFlag(BuilderFlag::{constant}))"
             )
     if network._violated:
         raise RefusedError(
@@ -271,16 +270,16 @@ def _on_dla(trt: Any, network: Any, config: Any) -> frozenset[str]:
     for profile in config._profiles:
         if any(len(set(shapes)) != 1 for shapes in profile._shapes.values()):
             raise RefusedError(
-                "Error Code 9: Internal Error (DLA does not support dynamic shapes: min, opt and max "
-                "of a profile must be the same)"
+                "Error Code 9: Internal Error (DLA does not support dynamic shapes: min, opt and "
+                "max of a profile must be the same)"
             )
     working = [layer for layer in network._layers if layer._kind != "CONSTANT"]
     runs = [layer._name for layer in working if runs_on_dla(layer)]
     if len(runs) < len(working) and not config._has("GPU_FALLBACK"):
         first = next(layer for layer in working if not runs_on_dla(layer))
         raise RefusedError(
-            f"Error Code 4: Internal Error (Internal error: layer {first._name} is not supported on "
-            "DLA and GPU fallback is not enabled)"
+            f"Error Code 4: Internal Error (Internal error: layer {first._name} is not supported "
+            "on DLA and GPU fallback is not enabled)"
         )
     return frozenset(runs)
 

@@ -113,25 +113,29 @@ class Config:
         trt = self._trt
         content = bytes(serialized_timing_cache)
         if not content:
-            return trt.make("ITimingCache", source=_stamp(trt), entries={}, sound=True)
+            return trt.make("ITimingCache", source=_stamp(trt), entries={})
         try:
             if not content.startswith(CACHE_MAGIC):
                 raise ValueError
             value = json.loads(content[len(CACHE_MAGIC) :])
             source, entries = value["source"], value["entries"]
         except (ValueError, KeyError):
-            trt.error("Error Code 1: Serialization (Serialization assertion failed.)")
-            return trt.make("ITimingCache", source="", entries={}, sound=False)
-        return trt.make("ITimingCache", source=source, entries=entries, sound=True)
+            # Seen with TensorRT-RTX 1.7.1: no error, but an empty cache.
+            trt.log("WARNING", "The timing cache will not be used!")
+            trt.log(
+                "WARNING", "Failed to deserialize timing cache. Returning an empty timing cache."
+            )
+            return trt.make("ITimingCache", source=_stamp(trt), entries={})
+        return trt.make("ITimingCache", source=source, entries=entries)
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
         trt = self._trt
         if not isinstance(cache, trt.module.ITimingCache) or not isinstance(ignore_mismatch, bool):
             raise TypeError("set_timing_cache(): incompatible function arguments")
-        if not cache._sound or (cache._source != _stamp(trt) and not ignore_mismatch):
+        if cache._source != _stamp(trt) and not ignore_mismatch:
             trt.error(
-                "Error Code 3: API Usage Error (the timing cache was created by another TensorRT or "
-                "on another device)"
+                "Error Code 3: API Usage Error (the timing cache was created by another TensorRT "
+                "or on another device)"
             )
             return False
         self._cache = cache
@@ -151,8 +155,8 @@ class Config:
             raise TypeError(f"int8_calibrator: incompatible function arguments: {value!r}")
         if value is not None and not value.__dict__.get("_constructed"):
             raise TypeError(
-                f"tensorrt.tensorrt.{type(value).__mro__[1].__name__}.__init__() must be called when "
-                "overriding __init__"
+                f"tensorrt.tensorrt.{type(value).__mro__[1].__name__}.__init__() must be called "
+                "when overriding __init__"
             )
         self._calibrator = value
 
@@ -197,7 +201,6 @@ class TimingCache:
 
     _source: str
     _entries: dict[str, float]
-    _sound: bool
 
     def serialize(self) -> Any:
         value = {"source": self._source, "entries": self._entries}

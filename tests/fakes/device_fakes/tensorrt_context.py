@@ -106,9 +106,8 @@ class ExecutionContext:
             trt.parameter_check(
                 where,
                 "engineDims.d[i] == dims.d[i]",
-                "Static dimension mismatch while setting "
-                f"input shape for {name}. Set dimensions are {list(given)}. Expected dimensions are "
-                f"{own}.",
+                f"Static dimension mismatch while setting input shape for {name}. Set dimensions "
+                f"are {list(given)}. Expected dimensions are {own}.",
             )
             return False
         if self._profile < 0:
@@ -122,8 +121,8 @@ class ExecutionContext:
                 trt.parameter_check(
                     where,
                     "satisfyProfile(dims)",
-                    f"Set dimension [{','.join(map(str, given))}] for tensor {name} does not satisfy "
-                    f"any optimization profiles. Valid range for profile {self._profile}: "
+                    f"Set dimension [{','.join(map(str, given))}] for tensor {name} does not "
+                    f"satisfy any optimization profiles. Valid range for profile {self._profile}: "
                     f"{limits[0]}..{limits[2]}.",
                 )
                 return False

@@ -1,4 +1,4 @@
-"""What an Orin's DLA runs of a network, from the limits in NvInfer.h and NVIDIA's operator table."""
+"""What an Orin's DLA runs, from the limits in NvInfer.h and NVIDIA's table of operators."""
 
 from __future__ import annotations
 

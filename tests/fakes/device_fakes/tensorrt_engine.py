@@ -85,9 +85,9 @@ def give_back(trt: Any, allocation: Any) -> None:
 def _fits(trt: Any, plan: Plan, core: int, where: str) -> bool:
     if plan.tensorrt != trt.version:
         trt.error(
-            f"{where}: Error Code 1: Serialization (The engine plan file is not compatible with this "
-            f"version of TensorRT, expecting library version {trt.version} got {plan.tensorrt}, "
-            "please rebuild.)"
+            f"{where}: Error Code 1: Serialization (The engine plan file is not compatible with "
+            f"this version of TensorRT, expecting library version {trt.version} got "
+            f"{plan.tensorrt}, please rebuild.)"
         )
         return False
     own = trt.gpu.compute_capability
@@ -102,8 +102,8 @@ def _fits(trt: Any, plan: Plan, core: int, where: str) -> bool:
     if plan.gpu != trt.gpu.name:
         trt.log(
             "WARNING",
-            "Using an engine plan file across different models of devices is not recommended and is "
-            "likely to affect performance or even cause errors.",
+            "Using an engine plan file across different models of devices is not recommended and "
+            "is likely to affect performance or even cause errors.",
         )
     if plan.dla_core >= 0 and (num_dla_cores(trt) == 0 or core >= num_dla_cores(trt)):
         trt.error(f"{where}: Error Code 3: API Usage Error (this engine needs a DLA core)")
@@ -183,8 +183,8 @@ class Engine:
         if name in self._io:
             return True
         self._trt.error(
-            f"ICudaEngine::{call}: Error Code 3: Internal Error (Given invalid tensor name: {name}. "
-            "Get valid tensor names with getIOTensorName())"
+            f"ICudaEngine::{call}: Error Code 3: Internal Error (Given invalid tensor name: "
+            f"{name}. Get valid tensor names with getIOTensorName())"
         )
         return False
 

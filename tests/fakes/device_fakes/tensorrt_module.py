@@ -76,7 +76,7 @@ def tensorrt_module(version: str, gpu: Gpu, settings: Any) -> types.ModuleType:
         for member, value in kind.Severity.__members__.items():
             setattr(kind, member, value)
     for name, known in record.items():
-        if known["kind"] == "attr":
+        if known["kind"] == "attr" and "." in known["value"]:
             kind_name, value = known["value"].split(".")
             setattr(module, name, getattr(trt.enums[kind_name], value))
     module.nptype = _nptype(trt)
