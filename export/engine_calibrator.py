@@ -68,16 +68,8 @@ def set_implicit_ranges(
             f"TensorRT {tensorrt.version} takes no calibration cache, expected one up to 10; "
             "build for the GPU, where the INT8 file carries its ranges"
         )
-    calibrator = _cache_only_calibrator(tensorrt.module, cache)
-    with warnings.catch_warnings():
-        # Implicit quantization is deprecated from 10.1 on, and the only one that a DLA knows.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        builder_config.int8_calibrator = calibrator
-        builder_config.set_calibration_profile(profile)
-    return calibrator
+    trt = tensorrt.module
 
-
-def _cache_only_calibrator(trt: Any, cache: bytes) -> Any:
     class CacheOnlyCalibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]  # untyped module
         """Answers every question with the cache; TensorRT prints what is raised here, no more."""
 
@@ -96,4 +88,10 @@ def _cache_only_calibrator(trt: Any, cache: bytes) -> Any:
         def write_calibration_cache(self, content: Any) -> None:
             del content  # what TensorRT would write is what it was given
 
-    return CacheOnlyCalibrator()
+    calibrator = CacheOnlyCalibrator()
+    with warnings.catch_warnings():
+        # Implicit quantization is deprecated from 10.1 on, and the only one that a DLA knows.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        builder_config.int8_calibrator = calibrator
+        builder_config.set_calibration_profile(profile)
+    return calibrator

@@ -37,6 +37,7 @@ _TYPES = (  # the first that is found; UINT8 before INT8, because it contains it
     ("INT32", r"int32"),
     ("BOOL", r"bool"),
 )
+_NO_RANGE = "its input has no range in the calibration cache"
 _METADATA_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 
 
@@ -97,6 +98,7 @@ class LayerExpectation:
         quantized_tensors: tensors with a range in the calibration cache; for implicit INT8.
         compute_capability: of the GPU.
         typed: the file decides every type.
+        on_dla: whatever is not in `dla_fallback` runs on a DLA, which tells no types.
         dla_fallback: layers that a DLA cannot run.
     """
 
@@ -106,6 +108,7 @@ class LayerExpectation:
     quantized_tensors: frozenset[str]
     compute_capability: tuple[int, int]
     typed: bool
+    on_dla: bool
     dla_fallback: tuple[str, ...]
 
 
@@ -189,6 +192,10 @@ def _not_as_meant(layers: list[EngineLayer], expected: LayerExpectation) -> dict
         name = convolution.name
         if name in expected.float_nodes:
             continue
+        if expected.on_dla and name not in expected.dla_fallback:
+            if _lacks_range(convolution, expected):
+                found[name] = f"FP16 on the DLA: {_NO_RANGE}"
+            continue
         layer = next((layer for layer in layers if name in layer.nodes), None)
         if layer is None or layer.precision != wanted:
             runs_in = "not told" if layer is None else layer.precision
@@ -201,9 +208,9 @@ def _reason(convolution: Convolution, layer: EngineLayer | None, expected: Layer
         return "no layer of the engine names it; it may be fused under another name"
     if layer.precision == UNKNOWN:
         return f"TensorRT tells no types of {layer.name!r}"
+    if _lacks_range(convolution, expected):
+        return _NO_RANGE
     implicit = bool(expected.quantized_tensors)
-    if implicit and convolution.input not in expected.quantized_tensors:
-        return "its input has no range in the calibration cache"
     in_file = expected.typed or (expected.precision is Precision.INT8 and not implicit)
     if in_file and not carries(convolution, expected.precision):
         return "the file itself does not give it that precision"
@@ -219,6 +226,11 @@ def _reason(convolution: Convolution, layer: EngineLayer | None, expected: Layer
         others = [node for node in layer.nodes if node != convolution.name]
         return f"fused with {', '.join(others[:3])}, for which TensorRT chose {layer.precision}"
     return f"TensorRT timed {layer.precision} as faster, or has no other kernel for this shape"
+
+
+def _lacks_range(convolution: Convolution, expected: LayerExpectation) -> bool:
+    ranges = expected.quantized_tensors
+    return bool(ranges) and convolution.input not in ranges
 
 
 def _layer(entry: str | dict[str, Any]) -> EngineLayer:

@@ -77,6 +77,7 @@ EXPECTED = LayerExpectation(
     quantized_tensors=frozenset(),
     compute_capability=(8, 7),
     typed=False,
+    on_dla=False,
     dla_fallback=(),
 )
 
@@ -129,7 +130,7 @@ def test_a_convolution_that_the_file_does_not_quantize_is_said_to_be_the_files()
     assert "the file itself does not give it" in _reason(OLD, convolutions=(plain,))
 
 
-def test_on_a_dla_a_missing_range_is_named_as_the_reason() -> None:
+def test_what_a_dla_left_to_the_gpu_may_lack_a_range_too() -> None:
     assert "no range in the calibration cache" in _reason(OLD, quantized_tensors=frozenset({"a"}))
 
 
@@ -143,17 +144,31 @@ def test_a_convolution_that_no_layer_names_is_not_said_to_be_int8() -> None:
     assert _reason(gone).startswith("not told: no layer of the engine names it")
 
 
+INSIDE_A_DLA = json.dumps(
+    {
+        "Layers": [
+            _combined("{ForeignNode[/conv1.../conv2]}", "N/A", "DLA"),
+            _combined("/head", "FP32"),
+        ]
+    }
+)
+
+
 def test_a_layer_inside_a_dla_tells_no_type_and_proves_nothing() -> None:
-    inside = json.dumps(
-        {
-            "Layers": [
-                _combined("/conv2", "N/A due to dynamic shapes", "DLA"),
-                _combined("/head", "FP32"),
-            ]
-        }
-    )
-    assert "tells no types" in _reason(inside)
-    require_lower_precision(layer_report(inside, EXPECTED), Precision.INT8)
+    on_dla = replace(EXPECTED, on_dla=True, quantized_tensors=frozenset({"a", "b"}))
+    report = layer_report(INSIDE_A_DLA, on_dla)
+    assert report.not_as_meant == {}
+    require_lower_precision(report, Precision.INT8)
+
+
+def test_on_a_dla_a_convolution_without_a_range_runs_in_fp16() -> None:
+    reason = _reason(INSIDE_A_DLA, on_dla=True, quantized_tensors=frozenset({"a"}))
+    assert reason == "FP16 on the DLA: its input has no range in the calibration cache"
+
+
+def test_a_layer_that_tells_no_type_is_said_to() -> None:
+    untold = json.dumps({"Layers": [_combined("/conv2", "N/A"), _combined("/head", "FP32")]})
+    assert _reason(untold) == "unknown: TensorRT tells no types of '/conv2'"
 
 
 def test_an_engine_with_nothing_of_the_precision_is_refused() -> None:
