@@ -6,8 +6,11 @@ typed, and builds engines without a GPU (they cannot run here). What it refuses 
 
 from __future__ import annotations
 
+import sys
+import types
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +25,21 @@ from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_b
 from edge_arm.export.bundle_from_checkpoint import bundle_from_checkpoint
 from edge_arm.export.check_images import DrawnFaces
 from edge_arm.export.config import ExportConfig, HeadForm
+from edge_arm.export.engine_builder import BuildInput, plan_from_onnx
+from edge_arm.export.engine_config import BuildConfig
+from edge_arm.export.engine_network import carries
+from edge_arm.export.engine_timing_cache import timing_cache_file
+from edge_arm.export.engine_variant import choose_variant
 from edge_arm.export.tensorrt_lint import Severity, TensorRTVersion, lint
 from edge_arm.model.checkpoint import Checkpoint, save_checkpoint
 from edge_arm.model.config import Head, ModelConfig
 from edge_arm.model.fer_model import seeded_model
+from edge_arm.runtime.errors import EngineError
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import RAFDB
-from edge_arm.runtime.manifest import Bundle
+from edge_arm.runtime.manifest import Bundle, Precision
 from edge_arm.runtime.preprocess import PreprocessSpec
+from edge_arm.runtime.tensorrt_library import TensorRT, load_tensorrt
 
 SIZE = 112
 trt: Any = pytest.importorskip(
@@ -57,7 +67,7 @@ class Messages(trt.ILogger):  # type: ignore[misc]
             self.errors.append(message)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def messages() -> Messages:
     return Messages()
 
@@ -135,6 +145,69 @@ def test_every_model_of_a_bundle_parses_and_builds_unchanged(
     fp32 = sizes["model.fp32.onnx"]
     assert sizes["model.fp16.onnx"] < 0.6 * fp32
     assert sizes["model.int8.onnx"] < 0.4 * fp32
+
+
+@pytest.fixture
+def as_tensorrt(monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRT]:
+    """TensorRT-RTX in the place of TensorRT 11.1, whose API it has."""
+
+    class Module(types.ModuleType):
+        __version__ = "11.1.0"
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(trt, name)
+
+    monkeypatch.setitem(sys.modules, "tensorrt", Module("tensorrt"))
+    with warnings.catch_warnings():
+        # TensorRT-RTX has no use for timing caches and says so; TensorRT has.
+        warnings.filterwarnings("ignore", "Use Deprecated in TensorRT-RTX", DeprecationWarning)
+        yield load_tensorrt()
+
+
+def _source(bundle: Bundle, tensorrt: TensorRT, config: BuildConfig) -> BuildInput:
+    choice = choose_variant(bundle.manifest, config, tensorrt.capabilities)
+    return BuildInput(
+        precision=config.precision,
+        choice=choice,
+        model=bundle.verified(choice.artifact.file).read_bytes(),
+        calibration_cache=b"",
+        batch=config.profile,
+        workspace_bytes=64 << 20,
+        builder_level=2,
+        float_nodes={},
+    )
+
+
+def test_our_builder_drives_the_real_bindings_to_a_plan_of_each_precision(
+    bundle: Bundle, as_tensorrt: TensorRT, tmp_path: Path
+) -> None:
+    sizes = {}
+    for precision in Precision:
+        source = _source(bundle, as_tensorrt, BuildConfig(precision))
+        timing = timing_cache_file(tmp_path, None)
+        built = plan_from_onnx(as_tensorrt, source, timing)
+        sizes[precision] = len(built.plan)
+        carried = sum(carries(item, precision) for item in built.convolutions)
+        assert (carried > 0) == (precision is not Precision.FP32)
+    assert sizes[Precision.FP16] < 0.6 * sizes[Precision.FP32]
+    assert sizes[Precision.INT8] < 0.4 * sizes[Precision.FP32]
+
+
+def test_int8_on_tensorrt_11_is_built_from_the_typed_file(
+    bundle: Bundle, as_tensorrt: TensorRT
+) -> None:
+    source = _source(bundle, as_tensorrt, BuildConfig(Precision.INT8))
+    assert source.choice.artifact.variant == "typed"
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_the_real_network_of_an_fp32_file_is_refused_for_a_lower_precision(
+    bundle: Bundle, precision: Precision, as_tensorrt: TensorRT, tmp_path: Path
+) -> None:
+    wanted = _source(bundle, as_tensorrt, BuildConfig(precision))
+    fp32 = bundle.verified("model.fp32.onnx").read_bytes()
+    with pytest.raises(EngineError, match="would build an FP32 engine without a word"):
+        plan_from_onnx(as_tensorrt, replace(wanted, model=fp32), timing_cache_file(tmp_path, None))
 
 
 def _model(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
