@@ -87,7 +87,7 @@ class CudaPythonDevice:
         pointer = int(self._call(doing, driver.cuMemHostAlloc, nbytes, flags))
         memory = (ctypes.c_uint8 * nbytes).from_address(pointer)
         count = int(np.prod(shape, dtype=np.int64))
-        array = np.frombuffer(memory, dtype, count=count).reshape(shape)
+        array = np.frombuffer(memoryview(memory), dtype, count=count).reshape(shape)
         address = None
         if mapped:
             doing = "mapping page-locked memory"
