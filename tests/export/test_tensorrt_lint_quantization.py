@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
+from onnx_builders import SYMMETRIC, model, node, pair, weight
 
 from edge_arm.export.tensorrt_lint import Severity, TensorRTVersion, lint
 
@@ -20,49 +21,6 @@ UINT8, INT8 = TensorProto.UINT8, TensorProto.INT8
 V8_6, V10_3, V10_13, V10_16, V11_1 = TensorRTVersion
 ALL = tuple(TensorRTVersion)
 AFTER_8 = ALL[1:]
-SYMMETRIC = {"scale": np.array(0.1, np.float32), "zero": np.array(0, np.int8)}
-
-Tensor = tuple[str, int, list[int | str | None] | None]
-
-
-def node(operator: str, inputs: str, outputs: str, **attributes: object) -> onnx.NodeProto:
-    """A node from space-separated tensor names ("-" leaves one out), named after its first."""
-    names = ["" if name == "-" else name for name in inputs.split()]
-    results = outputs.split()
-    return helper.make_node(operator, names, results, f"/{results[0]}", **attributes)
-
-
-def model(
-    nodes: list[onnx.NodeProto],
-    inputs: list[Tensor],
-    outputs: list[Tensor],
-    constants: dict[str, np.ndarray] | None = None,
-    opset: int = 17,
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info(*item) for item in inputs],
-        [helper.make_tensor_value_info(*item) for item in outputs],
-        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
-    )
-    opsets = [helper.make_opsetid("", opset)]
-    if any(item.domain for item in nodes):
-        opsets.append(helper.make_opsetid("com.microsoft", 1))
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
-
-
-def weight(outside: int, inside: int, kernel: int = 1) -> np.ndarray:
-    count = outside * inside * kernel * kernel
-    return np.linspace(-1, 1, count, dtype=np.float32).reshape(outside, inside, kernel, kernel)
-
-
-def pair(name: str, scale: str = "scale", zero: str = "zero", **axis: int) -> list[onnx.NodeProto]:
-    """Q and DQ: "x" becomes "x_real"."""
-    return [
-        node("QuantizeLinear", f"{name} {scale} {zero}", f"{name}_steps", **axis),
-        node("DequantizeLinear", f"{name}_steps {scale} {zero}", f"{name}_real", **axis),
-    ]
 
 
 def pair_model(
