@@ -1,4 +1,7 @@
-"""`edge-arm inspect`: what a bundle holds, after every hash in it was checked."""
+"""`edge-arm inspect`: what a bundle holds, after every hash in it was checked.
+
+What TensorRT has against a model file is in `inspect_model.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,37 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")] = Path("build/bundle"),
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, or an ONNX file.")] = Path(
+        "build/bundle"
+    ),
+    tensorrt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Tell what this TensorRT (8.6, 10.3, 10.13, 10.16, 11.1) would refuse in the "
+            "file, or in the bundle's models, or run badly.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show a bundle's labels, input contract, models, checks and calibration.
 
     Every file is read and its hash compared with the manifest first; one changed byte is an error.
+    An ONNX file, anyone's, is held against TensorRT's documented rules, all versions on record
+    unless one is named; the exit status is 1 if one of these versions refuses it.
 
     Example: edge-arm inspect build/bundle
     """
+    from edge_arm.cli.inspect_model import inspect_model, inspect_models_of
     from edge_arm.runtime.manifest import MANIFEST_NAME, open_bundle
 
+    if bundle.is_file() or bundle.suffix == ".onnx":
+        inspect_model(bundle, tensorrt=tensorrt, json=json)
+        return
     opened = open_bundle(bundle)
+    if tensorrt is not None:
+        inspect_models_of(opened, tensorrt=tensorrt, json=json)
+        return
     names = sorted({*opened.manifest.files, *(item.file for item in opened.manifest.artifacts)})
     for name in names:
         opened.verified(name)
