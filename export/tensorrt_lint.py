@@ -9,6 +9,8 @@ a given GPU. No finding means that nothing on record speaks against the file.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 
 from edge_arm.export.tensorrt_lint_graph import (
@@ -21,10 +23,12 @@ from edge_arm.export.tensorrt_lint_graph import (
 from edge_arm.export.tensorrt_lint_operators import OPERATOR_RULES
 from edge_arm.export.tensorrt_lint_quantization import QUANTIZATION_RULES
 from edge_arm.export.tensorrt_rules import TensorRTVersion
+from edge_arm.runtime.errors import ExportError
 
-__all__ = ["Finding", "Severity", "TensorRTVersion", "lint"]
+__all__ = ["Finding", "Severity", "TensorRTVersion", "lint", "model_from_file"]
 
 _MODEL = "model"
+_EXPECTED = "expected an ONNX file; name one that ends in .onnx, or a bundle's folder"
 _SEVERITIES = tuple(Severity)
 
 
@@ -55,6 +59,25 @@ def lint(model: onnx.ModelProto, version: TensorRTVersion) -> tuple[Finding, ...
         )
     )
     return tuple(finding for _, finding in found)
+
+
+def model_from_file(path: Path) -> onnx.ModelProto:
+    """Read anyone's ONNX file, with the weights that may lie beside it.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ExportError: if it, or a file of its weights, cannot be read or is no ONNX.
+    """
+    try:
+        return onnx.load(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ExportError(f"cannot read {str(path)!r} ({reason}), {_EXPECTED}") from error
+    except Exception as error:  # protobuf's and the checker's have no base class of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExportError(f"{str(path)!r} is no ONNX file ({reason}), {_EXPECTED}") from error
 
 
 def _opset(graph: LintGraph) -> tuple[Finding, ...]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from edge_arm.export.tensorrt_lint import Finding, TensorRTVersion
     from edge_arm.runtime.manifest import Bundle
 
-_NOT_ONNX = "expected an ONNX file; name one that ends in .onnx, or a bundle's folder"
-
 
 @dataclass(frozen=True)
 class _Linted:
@@ -80,22 +78,9 @@ def _versions(text: str | None) -> list[TensorRTVersion]:
 def _lint(
     path: Path, versions: list[TensorRTVersion]
 ) -> Mapping[TensorRTVersion, tuple[Finding, ...]]:
-    import onnx
-    from google.protobuf.message import DecodeError
+    from edge_arm.export.tensorrt_lint import lint, model_from_file
 
-    from edge_arm.export.tensorrt_lint import lint
-    from edge_arm.runtime.errors import ExportError
-
-    try:
-        model = onnx.load(path)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ExportError(f"{str(path)!r} is no ONNX file ({reason}), {_NOT_ONNX}") from error
-    except OSError as error:
-        missing = "" if error.filename in (None, str(path)) else f": {error.filename!r}"
-        raise ExportError(
-            f"cannot read {str(path)!r} ({error.strerror or error}{missing}), {_NOT_ONNX}"
-        ) from error
+    model = model_from_file(path)
     return {version: lint(model, version) for version in versions}
 
 
