@@ -48,14 +48,16 @@ def calibrate(
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
     Writes model.int8.onnx, model.int8.typed.onnx (for strongly typed TensorRT networks),
-    calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA).
+    calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT
+    and a GPU are present, the INT8 engine is built too.
 
     Example: edge-arm calibrate --data rafdb --root data/rafdb
     """
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.ranges import Method
+    from edge_arm.cli.build import build_if_possible
     from edge_arm.runtime.errors import UsageError
-    from edge_arm.runtime.manifest import open_bundle
+    from edge_arm.runtime.manifest import Precision, open_bundle
 
     if data is None and (from_cache is None or root is not None):
         raise UsageError(
@@ -69,6 +71,7 @@ def calibrate(
         _from_cache(source, from_cache, data, root, config)
     elif data is not None:
         _from_faces(source, data, root, config)
+    build_if_possible(open_bundle(bundle), Precision.INT8)
 
 
 def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:

@@ -44,13 +44,17 @@ def export(
 ) -> None:
     """Export a checkpoint to ONNX and compare every file with PyTorch before keeping it.
 
+    With --fp16, where TensorRT and a GPU are present, the FP16 engine is built too.
+
     Example: edge-arm export build/checkpoint.safetensors --fp16
     """
+    from edge_arm.cli.build import build_if_possible
     from edge_arm.cli.console import progress_bar
     from edge_arm.export.bundle_from_checkpoint import bundle_from_checkpoint, image_passes
     from edge_arm.export.check_images import MAX_REAL
     from edge_arm.export.config import ExportConfig, HeadForm
     from edge_arm.model.checkpoint import load_checkpoint
+    from edge_arm.runtime.manifest import Precision
 
     config = ExportConfig(head=HeadForm(head.value), opset=opset, fp16=fp16)
     trained = load_checkpoint(checkpoint)
@@ -62,6 +66,8 @@ def export(
             checkpoint, config, out, drawn=drawn, faces=faces, progress=advance
         )
     _print_bundle(bundle)
+    if fp16:
+        build_if_possible(bundle, Precision.FP16)
 
 
 def _faces(data: str | None, root: Path | None, trained_on: dict[str, Any]) -> FaceIndex | None:

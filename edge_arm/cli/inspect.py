@@ -28,7 +28,7 @@ def inspect(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show a bundle's labels, input contract, models, checks and calibration.
+    """Show a bundle's labels, input contract, models, checks, calibration and engines.
 
     Every file is read and its hash compared with the manifest first; one changed byte is an error.
     An ONNX file, anyone's, is held against TensorRT's documented rules, all versions on record
@@ -36,6 +36,7 @@ def inspect(
 
     Example: edge-arm inspect build/bundle
     """
+    from edge_arm.cli.engine_table import engines_of, print_engines, with_engines
     from edge_arm.cli.inspect_model import inspect_model, inspect_models_of
     from edge_arm.runtime.manifest import MANIFEST_NAME, open_bundle
 
@@ -49,10 +50,14 @@ def inspect(
     names = sorted({*opened.manifest.files, *(item.file for item in opened.manifest.artifacts)})
     for name in names:
         opened.verified(name)
+    engines = engines_of(opened)
     if json:
-        typer.echo((bundle / MANIFEST_NAME).read_text(encoding="utf-8").rstrip("\n"))
+        text = (bundle / MANIFEST_NAME).read_text(encoding="utf-8").rstrip("\n")
+        typer.echo(with_engines(text, engines) if engines else text)
         return
     _print_manifest(opened.manifest)
+    if engines:
+        print_engines(opened, engines)
     typer.echo(f"{len(names)} files in {bundle}, all with the SHA-256 that the manifest names")
 
 

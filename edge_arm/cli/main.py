@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from edge_arm import __version__
+from edge_arm.cli.build import build
 from edge_arm.cli.calibrate import calibrate
 from edge_arm.cli.data import data_app
 from edge_arm.cli.demo import demo
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Put a facial-expression model (ResNet-18 + ARM) on a Jetson and prove what it cost.",
 )
-for command in (demo, train, export, calibrate, measure, inspect):
+for command in (demo, train, export, calibrate, build, measure, inspect):
     app.command()(command)
 app.add_typer(data_app, name="data")
 
