@@ -390,7 +390,7 @@ class Walk:
     def _note_call(self, item: ast.Call, function: Kind, positional: int, keywords: int) -> None:
         most = max((len(form.names) for form in function.forms), default=0)
         least = min((form.required for form in function.forms), default=0)
-        needs_last = 0 < positional and positional + keywords == least
+        needs_last = positional > 0 and positional + keywords == least
         self.calls.append(CallSite(item, most - positional, needs_last))
 
     def _special(self, item: ast.AST, of: Kind, method: str) -> None:

@@ -77,14 +77,14 @@ def recorded_class(name: str, record: Record, *, behaviour: type, base: type, tr
     Args:
         name: of it.
         record: of it.
-        behaviour: class to take the implementations from; names with an underscore are taken all.
+        behaviour: class to take the implementations from, and all names with one underscore.
         base: class it is derived from, `object` if the record has none.
         trt: the module's state, given to the instances as `_trt`.
     """
     members: dict[str, Any] = {
         key: value
         for key, value in vars(behaviour).items()
-        if key.startswith("_") and key not in ("__dict__", "__weakref__", "__doc__", "__module__")
+        if key.startswith("_") and (not key.startswith("__") or key in record["members"])
     }
     members |= {"__module__": MODULE, "__doc__": behaviour.__doc__, "_trt": trt, "_recorded": name}
     settable = {"__class__"}

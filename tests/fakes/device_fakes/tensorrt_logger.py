@@ -42,15 +42,6 @@ class HostMemory:
 
     _nbytes: int
 
-    def __len__(self) -> int:
-        raise TypeError(f"object of type {type(self).__name__!r} has no len()")
-
-    def __getitem__(self, index: Any) -> Any:
-        raise TypeError(f"{type(self).__name__!r} object is not subscriptable")
-
-    def __iter__(self) -> Any:
-        raise TypeError(f"{type(self).__name__!r} object is not iterable")
-
     @property
     def nbytes(self) -> int:
         return self._nbytes
@@ -58,6 +49,20 @@ class HostMemory:
     @property
     def dtype(self) -> Any:
         return self._trt.enums["DataType"].INT8
+
+
+OF_AN_ARRAY = {
+    "__len__": "has no len()",
+    "__getitem__": "is not subscriptable",
+    "__iter__": "is not iterable",
+}
+
+
+def _lacks(what: str) -> Any:
+    def refuse(self: Any, *given: Any) -> Any:
+        raise TypeError(f"object of type {type(self).__name__!r} {what}")
+
+    return refuse
 
 
 def host_memory(trt: Any, content: bytes) -> Any:
@@ -68,7 +73,8 @@ def host_memory(trt: Any, content: bytes) -> Any:
     """
     kind = trt.module.IHostMemory
     array = ctypes.c_uint8 * len(content)
-    made = type("IHostMemory", (kind, array), {"__module__": kind.__module__})
+    members = {name: _lacks(what) for name, what in OF_AN_ARRAY.items()}
+    made = type("IHostMemory", (kind, array), {"__module__": kind.__module__, **members})
     memory = made.from_buffer_copy(content)
     memory._constructed, memory._nbytes = True, len(content)
     return memory
