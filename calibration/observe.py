@@ -30,7 +30,8 @@ class Observation:
 
     Attributes:
         histograms: of |x|, by tensor.
-        absmax: largest |x| of the tensors of which only that was asked, and of those above.
+        absmax: largest |x| of the tensors of which only that was asked, of those above, and of the
+            logits.
         logits: (N, C) float32.
         sha256s: of each face's file, N hex strings.
     """
@@ -94,8 +95,10 @@ def observe(
             "got no faces to calibrate with, expected at least one of each class; "
             "name a data set with --data and --root"
         )
+    answers = np.stack(logits).astype(np.float32)
     absmax |= {name: histogram.amax for name, histogram in histograms.items()}
-    return Observation(histograms, absmax, np.stack(logits).astype(np.float32), tuple(sha256s))
+    absmax[model.graph.output[0].name] = float(np.abs(answers).max())
+    return Observation(histograms, absmax, answers, tuple(sha256s))
 
 
 def _session(model: onnx.ModelProto, tensors: list[str], threads: int | None) -> Any:

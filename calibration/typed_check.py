@@ -6,7 +6,8 @@ The placement rules 1 to 3, 5 and 6 of placement_check.py hold for it as they ar
 2. Zero points are int8 and 0, scales FP16 or float32, finite and greater than 0.
 3. Quantized weights are int8 initializers.
 4. All float inputs of a node have one type, and of the convolutions only the named ones are FP32:
-   TensorRT inserts no casts in a strongly typed network, and lowers nothing.
+   TensorRT inserts no casts in a strongly typed network, and lowers nothing. (That types fit at
+   each node is what ONNX's own strict inference checks.)
 5. The output is float32, so that clients need not know the precision.
 """
 
@@ -24,7 +25,6 @@ from edge_arm.calibration.typed_qdq import LEAST_OPSET
 from edge_arm.runtime.errors import CalibrationError
 
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16})
-_MIXING = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
 
 
 def check_typed(model: onnx.ModelProto, float32_nodes: Collection[str]) -> None:
@@ -44,7 +44,14 @@ def check_typed(model: onnx.ModelProto, float32_nodes: Collection[str]) -> None:
         )
     check_pairs(model)
     check_parameters(model, _FLOATS)  # rule 2
-    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:  # rule 4
+        raise CalibrationError(
+            f"the typed model's types do not fit ({str(error).strip().splitlines()[0]}), expected "
+            "one float type at each node; export the model again, and report it if that does not "
+            "help"
+        ) from error
     types = {item.name: item.data_type for item in model.graph.initializer}
     for item in (*inferred.graph.value_info, *inferred.graph.output):
         types[item.name] = item.type.tensor_type.elem_type
@@ -52,14 +59,8 @@ def check_typed(model: onnx.ModelProto, float32_nodes: Collection[str]) -> None:
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] in stored:  # rule 3
             raise broken(node, "quantizes a stored weight", "an int8 weight behind it")
-        floats = {types[name] for name in node.input if types.get(name) in _FLOATS}
-        if node.op_type not in _MIXING and len(floats) > 1:  # rule 4
-            raise broken(node, "has inputs of two float types", "one, by a Cast")
-        if (
-            node.op_type in WEIGHTED
-            and TensorProto.FLOAT in floats
-            and node.name not in float32_nodes
-        ):
+        wide = node.op_type in WEIGHTED and types[node.output[0]] == TensorProto.FLOAT
+        if wide and node.name not in float32_nodes:  # rule 4
             raise broken(node, "computes in FP32", "FP16, or a reason not to")
     (result,) = model.graph.output
     if result.type.tensor_type.elem_type != TensorProto.FLOAT:  # rule 5
