@@ -1,80 +1,25 @@
-"""The fake TensorRT refuses what TensorRT refuses, in each version by that version's rules.
+"""The fake TensorRT refuses to build what TensorRT refuses, in each version by its own rules.
 
-What needs no GPU is compared with real bindings in `test_fake_against_real.py`; here is the rest:
-older versions, engines, and mistakes in running them.
+What needs no GPU is compared with real bindings in `test_fake_against_real.py`; here are the older
+versions and what their flags do.
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from device_fakes import ALL_VERSIONS, FakeMachine, installed
+from device_fakes.bench import FACE
+from device_fakes.bench import TensorRTBench as Bench
 from onnx import helper, numpy_helper
-from tiny_bundle import SIZE, golden_faces, tiny_model
+from tiny_bundle import tiny_model
 
 WEAK = ("8.6.1", "10.3.0")
-FACE = (SIZE, SIZE, 3)
-
-
-class Bench:
-    """One TensorRT with its log."""
-
-    def __init__(self, machine: FakeMachine) -> None:
-        import tensorrt as trt
-
-        self.machine, self.trt = machine, trt
-        self.messages: list[tuple[str, str]] = []
-        messages = self.messages
-
-        class Collecting(trt.ILogger):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-
-            def log(self, severity: Any, message: str) -> None:
-                messages.append((severity.name, message))
-
-        self.logger = Collecting()
-        self.builder = trt.Builder(self.logger)
-
-    @property
-    def last_error(self) -> str:
-        return [text for severity, text in self.messages if severity == "ERROR"][-1]
-
-    def network(self, model: onnx.ModelProto, *flags: str) -> Any:
-        if self.machine.tensorrt == "8.6.1":
-            flags = (*flags, "EXPLICIT_BATCH")
-        kinds = self.trt.NetworkDefinitionCreationFlag.__members__
-        network = self.builder.create_network(sum(1 << int(kinds[flag]) for flag in flags))
-        self.parser = self.trt.OnnxParser(network, self.logger)
-        self.parsed = self.parser.parse(model.SerializeToString())
-        return network
-
-    def config(self, *flags: str, batches: tuple[int, ...] = (1, 2, 4)) -> Any:
-        config = self.builder.create_builder_config()
-        for flag in flags:
-            config.set_flag(getattr(self.trt.BuilderFlag, flag))
-        profile = self.builder.create_optimization_profile()
-        profile.set_shape("faces", *((batch, *FACE) for batch in batches))
-        assert config.add_optimization_profile(profile) == 0
-        config.profiling_verbosity = self.trt.ProfilingVerbosity.DETAILED
-        return config
-
-    def engine(self, plan: Any) -> Any:
-        return self.trt.Runtime(self.logger).deserialize_cuda_engine(plan)
-
-    def precisions(self, plan: Any) -> list[str]:
-        """What each layer reads, from the inspector's report in this version's dialect."""
-        inspector = self.engine(plan).create_engine_inspector()
-        text = inspector.get_engine_information(self.trt.LayerInformationFormat.JSON)
-        first = [layer["Inputs"][0] for layer in json.loads(text)["Layers"]]
-        return [tensor.get("DataType") or tensor["Format/Datatype"] for tensor in first]
 
 
 @pytest.fixture
@@ -287,195 +232,30 @@ def test_a_dla_takes_what_it_can_and_needs_leave_for_the_rest(bench: Bench) -> N
     assert "DLA core 2 is not available" in bench.last_error
 
 
-def sound_plan(bench: Bench) -> bytes:
-    network = bench.network(tiny_model())
-    return bytes(bench.builder.build_serialized_network(network, bench.config()))
+@pytest.mark.parametrize("driver", ["missing", "old"])
+def test_without_a_driver_there_is_no_builder(driver: str) -> None:
+    with installed(FakeMachine(driver=driver)):  # noqa: SIM117  # two things, not one
+        with pytest.raises(TypeError, match="factory function returned nullptr"):
+            Bench(FakeMachine())
 
 
-@every_version
-def test_a_plan_that_is_not_whole_is_no_engine(bench: Bench) -> None:
-    plan = sound_plan(bench)
-    for broken in (plan[:-1], plan[:3], b"", plan[:-1] + bytes([plan[-1] ^ 1]), b"x" * 99):
-        assert bench.engine(broken) is None
-        assert "Error Code 1: Serialization" in bench.last_error
+def test_another_logger_is_ignored_with_a_warning(bench: Bench) -> None:
+    bench.trt.Runtime(bench.trt.Logger())
+    assert "differs from one already provided" in bench.messages[-1][1]
 
 
-def test_a_plan_of_another_version_or_gpu_is_no_engine(bench: Bench) -> None:
-    plan = sound_plan(bench)
-    with installed(FakeMachine(tensorrt="10.13.3")) as machine:
-        other = Bench(machine)
-        assert other.engine(plan) is None
-        assert "expecting library version 10.13.3 got 10.3.0" in other.last_error
-    with installed(FakeMachine(gpu="NVIDIA A10", compute_capability=(8, 6))) as machine:
-        other = Bench(machine)
-        assert other.engine(plan) is None
-        assert "expecting compute 8.6 got compute 8.7" in other.last_error
-    with installed(FakeMachine(gpu="Orin NX")) as machine:
-        other = Bench(machine)
-        assert other.engine(plan) is not None  # TensorRT only warns
-        assert "across different models of devices" in other.messages[-1][1]
-
-
-@every_version
-def test_an_unknown_tensor_has_no_shape_and_no_exception(bench: Bench) -> None:
-    engine = bench.engine(sound_plan(bench))
-    assert engine.get_tensor_mode("nobody") == bench.trt.TensorIOMode.NONE
-    assert engine.get_tensor_dtype("nobody") == bench.trt.DataType.FLOAT
-    with pytest.raises(ValueError, match="should return >= 0"):  # its rank is -1
-        len(engine.get_tensor_shape("nobody"))
-    assert [*engine] == ["faces", "logits"]
-    if bench.machine.tensorrt == "8.6.1":
-        assert len(engine) == 2
-    else:
-        with pytest.raises(TypeError, match="has no len"):
-            len(engine)
-
-
-class Running:
-    """An engine on the device, ready for two faces."""
-
-    def __init__(self, bench: Bench) -> None:
-        import pycuda.driver as driver
-
-        driver.init()
-        self.driver = driver
-        self.primary = driver.Device(0).retain_primary_context()
-        self.primary.push()
-        self.engine = bench.engine(sound_plan(bench))
-        self.context = self.engine.create_execution_context()
-        self.stream = driver.Stream()
-        self.faces = driver.pagelocked_empty((2, *FACE), np.uint8)
-        self.faces[:] = golden_faces()[:2]
-        self.logits = driver.pagelocked_empty((2, 7), np.float32)
-        self.source, self.result = (
-            driver.mem_alloc(self.faces.nbytes),
-            driver.mem_alloc(self.logits.nbytes),
-        )
-        self.context.set_tensor_address("faces", int(self.source))
-        self.context.set_tensor_address("logits", int(self.result))
-
-    def run(self) -> np.ndarray:
-        self.driver.memcpy_htod_async(self.source, self.faces, self.stream)
-        assert self.context.execute_async_v3(self.stream.handle)
-        self.driver.memcpy_dtoh_async(self.logits, self.result, self.stream)
-        self.stream.synchronize()
-        return self.logits.copy()
-
-
-@pytest.fixture
-def running(bench: Bench) -> Iterator[Running]:
-    made = Running(bench)
-    yield made
-    made.driver.Context.pop()
-
-
-def answers(faces: np.ndarray) -> np.ndarray:
-    """Of ONNX Runtime, with more faces in the batch than the engine is given."""
-    model = tiny_model().SerializeToString()
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"faces": faces})[0])
-
-
-@every_version
-def test_the_engine_answers_as_the_model_does(bench: Bench, running: Running) -> None:
-    assert running.context.set_input_shape("faces", (2, *FACE))
-    expected = answers(golden_faces())[:2]
-    np.testing.assert_allclose(running.run(), expected, rtol=0, atol=1e-5)  # other batch size
-    assert bench.machine.faults == []
-
-
-@every_version
-def test_a_shape_outside_of_the_profile_is_not_taken(bench: Bench, running: Running) -> None:
-    context = running.context
-    for shape in [(5, *FACE), (0, *FACE), (2, SIZE, SIZE, 4), (2, *FACE, 1)]:
-        assert context.set_input_shape("faces", shape) is False
-    assert context.set_input_shape("nobody", (2, *FACE)) is False
-    assert context.infer_shapes() == ["faces"]
-    assert context.execute_async_v3(running.stream.handle) is False
-    assert "allInputDimensionsSpecified" in bench.last_error
-
-
-@every_version
-def test_a_run_without_an_address_is_refused(bench: Bench, running: Running) -> None:
-    context = running.engine.create_execution_context()
-    if bench.machine.tensorrt == "8.6.1":  # there a profile belongs to one context at a time
-        assert context.set_input_shape("faces", (2, *FACE)) is False
-        with pytest.raises(RuntimeError):
-            context.set_optimization_profile_async(0, running.stream.handle)
-        return
-    assert context.set_input_shape("faces", (2, *FACE))
-    assert context.execute_async_v3(running.stream.handle) is False
-    assert "Neither address or allocator is set for input tensor faces" in bench.last_error
-
-
-def test_wrong_memory_under_an_engine_is_found(bench: Bench, running: Running) -> None:
-    running.context.set_input_shape("faces", (2, *FACE))
-    running.context.set_tensor_address("logits", int(running.result) + 4)
-    assert running.context.execute_async_v3(running.stream.handle)
-    with pytest.raises(running.driver.LogicError, match="illegal memory access"):
-        running.stream.synchronize()
-    assert "is not aligned" in bench.machine.faults[0]
-    assert "out of bounds" in bench.machine.faults[1]
-
-
-def test_memory_that_is_freed_under_an_engine_is_found(bench: Bench, running: Running) -> None:
-    running.context.set_input_shape("faces", (2, *FACE))
-    assert running.context.execute_async_v3(running.stream.handle)
-    running.result.free()
-    with pytest.raises(running.driver.LogicError, match="illegal memory access"):
-        running.stream.synchronize()
-    assert "was freed while execute_async_v3 is queued" in bench.machine.faults[0]
-
-
-def test_an_engine_that_is_not_ordered_behind_its_input_is_found(
-    bench: Bench, running: Running
-) -> None:
-    running.context.set_input_shape("faces", (2, *FACE))
-    other = running.driver.Stream()
-    running.driver.memcpy_htod_async(running.source, running.faces, other)
-    running.context.execute_async_v3(running.stream.handle)
-    assert bench.machine.faults[0].startswith("race: execute_async_v3")
-
-
-def test_a_context_that_goes_with_its_work_queued_is_found(bench: Bench, running: Running) -> None:
-    running.context.set_input_shape("faces", (2, *FACE))
-    running.context.execute_async_v3(running.stream.handle)
-    del running.context
-    assert bench.machine.faults == ["an execution context was destroyed while its work is queued"]
-
-
-def test_a_cuda_context_that_goes_before_its_engine_is_found(bench: Bench) -> None:
-    running = Running(bench)
-    running.driver.Context.pop()
-    running.primary.detach()
-    (fault,) = bench.machine.faults
-    assert "an engine" in fault
-    assert "an execution context" in fault
-
-
-def test_an_engine_that_is_left_is_named(bench: Bench) -> None:
-    engine = bench.engine(sound_plan(bench))
-    assert bench.machine.leaks() == ["an engine"]
-    del engine
-    assert bench.machine.leaks() == []
-
-
-def test_a_new_shape_must_run_once_before_it_is_captured(bench: Bench) -> None:
-    from cuda.bindings import driver
-
-    running = Running(bench)
-    running.context.set_input_shape("faces", (2, *FACE))
-    stream = driver.CUstream(running.stream.handle)
-    mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-    driver.cuStreamBeginCapture(stream, mode)
-    assert running.context.execute_async_v3(int(stream)) is False
-    status, _ = driver.cuStreamEndCapture(stream)
-    assert status == driver.CUresult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
-    running.run()
-    driver.cuStreamBeginCapture(stream, mode)
-    assert running.context.execute_async_v3(int(stream))
-    assert driver.cuStreamEndCapture(stream)[0] == driver.CUresult.CUDA_SUCCESS
-    running.driver.Context.pop()
+def test_memory_that_is_short_ends_each_step() -> None:
+    with installed(FakeMachine(memory_bytes=30_000)) as machine:
+        bench = Bench(machine)
+        network = bench.network(tiny_model())
+        assert bench.builder.build_serialized_network(network, bench.config()) is None
+        assert "OutOfMemory" in bench.last_error
+    with installed(FakeMachine()) as machine:
+        plan = Bench(machine).sound_plan()
+    with installed(FakeMachine(memory_bytes=1_000)) as machine:
+        bench = Bench(machine)
+        assert bench.engine(plan) is None
+        assert "OutOfMemory" in bench.last_error
 
 
 @pytest.mark.parametrize("step", ["parse", "build", "deserialize", "create_execution_context"])
@@ -497,38 +277,3 @@ def test_each_step_can_be_made_to_fail_once(bench: Bench, step: str) -> None:
     if step == "create_execution_context":
         assert engine.create_execution_context() is None
     assert engine.create_execution_context() is not None
-
-
-def test_memory_that_is_short_ends_each_step() -> None:
-    with installed(FakeMachine(memory_bytes=30_000)) as machine:
-        bench = Bench(machine)
-        network = bench.network(tiny_model())
-        assert bench.builder.build_serialized_network(network, bench.config()) is None
-        assert "OutOfMemory" in bench.last_error
-    with installed(FakeMachine()) as machine:
-        plan = sound_plan(Bench(machine))
-    with installed(FakeMachine(memory_bytes=1_000)) as machine:
-        bench = Bench(machine)
-        assert bench.engine(plan) is None
-        assert "OutOfMemory" in bench.last_error
-
-
-@pytest.mark.parametrize("driver", ["missing", "old"])
-def test_without_a_driver_there_is_no_builder(driver: str) -> None:
-    with installed(FakeMachine(driver=driver)):  # noqa: SIM117  # two things, not one
-        with pytest.raises(TypeError, match="factory function returned nullptr"):
-            Bench(FakeMachine())
-
-
-def test_builds_differ_as_they_are_told_to(bench: Bench) -> None:
-    bench.machine.engine_noise = lambda number: 10.0 * number
-    running = Running(bench)
-    running.context.set_input_shape("faces", (2, *FACE))
-    expected = answers(golden_faces())[:2] + 10.0
-    np.testing.assert_allclose(running.run(), expected, rtol=0, atol=1e-4)
-    running.driver.Context.pop()
-
-
-def test_another_logger_is_ignored_with_a_warning(bench: Bench) -> None:
-    bench.trt.Runtime(bench.trt.Logger())
-    assert "differs from one already provided" in bench.messages[-1][1]

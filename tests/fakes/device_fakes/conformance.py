@@ -29,7 +29,8 @@ from functools import cache
 from pathlib import Path
 
 from device_fakes.conformance_api import Api, cuda_python_api, pycuda_api, tensorrt_api
-from device_fakes.conformance_walk import CallSite, Language, Walk
+from device_fakes.conformance_values import CallSite, Language, Values
+from device_fakes.conformance_walk import Walk
 from device_fakes.records import ALL_VERSIONS
 
 NAMES = {
@@ -154,9 +155,9 @@ def check(tree: ast.Module, library: str, version: str, *, fields: Iterable[str]
         from edge_arm.runtime.tensorrt_versions import capabilities_of
 
         capabilities = capabilities_of(version)
-    walk = Walk(_api(library, version), LIBRARIES[library], capabilities, frozenset(fields))
-    walk.file(tree)
-    return Conformance(tuple(walk.findings), tuple(walk.attributes), tuple(walk.calls))
+    values = Values(_api(library, version), LIBRARIES[library], capabilities, frozenset(fields))
+    Walk(values).file(tree)
+    return Conformance(tuple(values.findings), tuple(values.attributes), tuple(values.calls))
 
 
 @cache

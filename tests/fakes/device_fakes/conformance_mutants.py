@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from device_fakes.conformance_walk import CallSite
+from device_fakes.conformance_values import CallSite
 
 
 @dataclass(frozen=True)

@@ -8,101 +8,35 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from device_fakes.conformance_api import (
-    PLAIN,
-    UNKNOWN,
-    Api,
-    Form,
-    Kind,
-    NotInRecord,
-    instance,
-    many,
-    unresolved,
-)
-
-CAPABILITIES, TENSORRT = Kind("capabilities"), Kind("tensorrt")
-OF_TENSORRT = {
-    "module": Kind("module"),
-    "capabilities": CAPABILITIES,
-    "logger": instance("ILogger"),
-}
-BUILTIN_NEEDS = {"len": "__len__", "iter": "__getitem__"}
-
-
-@dataclass(frozen=True)
-class Language:
-    """How one kind of file is read.
-
-    Attributes:
-        names: variables that are annotated `Any`, to the class they are.
-        modules: what an import of these names gives the module.
-        hands_over: a function of the library that is an argument is called with what follows it.
-        int_enums: values of enums are numbers, so that `|` is theirs.
-    """
-
-    names: dict[str, str]
-    modules: frozenset[str]
-    hands_over: bool = False
-    int_enums: bool = False
-
-
-@dataclass(frozen=True)
-class CallSite:
-    """A call of the library.
-
-    Attributes:
-        node: of the tree; a call that hands the function over counts.
-        room: arguments that could be added.
-        needs_last: its last argument by position must be given.
-    """
-
-    node: ast.Call
-    room: int
-    needs_last: bool
+from device_fakes.conformance_api import UNKNOWN, Form, Kind, NotInRecord
+from device_fakes.conformance_values import Values
 
 
 @dataclass
 class Walk:
-    """One file in one version.
+    """The statements of one file in one version.
 
     Attributes:
-        api: record to hold it against.
-        language: of the file.
-        capabilities: that decide the guards; None where there are none.
-        findings: what does not conform, "line: what".
-        attributes: nodes that touch a name of the library.
-        calls: where one is called.
-        any_fields: fields that are annotated `Any` in any class of the package.
+        values: its expressions, and what was found.
     """
 
-    api: Api
-    language: Language
-    capabilities: Any
-    any_fields: frozenset[str]
-    findings: list[str] = field(default_factory=list)
-    attributes: list[ast.Attribute] = field(default_factory=list)
-    calls: list[CallSite] = field(default_factory=list)
+    values: Values
 
     def file(self, tree: ast.Module) -> None:
         """Walk a whole file."""
-        self._functions = {
-            item.name: item for item in tree.body if isinstance(item, ast.FunctionDef)
-        }
-        self._queue = [name for name in self._functions if not name.startswith("_")]
-        self._walked: set[str] = set()
-        self._fields: dict[str, Kind] = {}
+        functions = {item.name: item for item in tree.body if isinstance(item, ast.FunctionDef)}
+        self.values.functions = functions
+        waiting = self.values.named = [name for name in functions if not name.startswith("_")]
+        walked: set[str] = set()
         scope: dict[str, Kind] = {}
         self._block([item for item in tree.body if not isinstance(item, ast.FunctionDef)], scope)
-        while self._queue:
-            name = self._queue.pop()
-            if name not in self._walked:
-                self._walked.add(name)
-                self._function(self._functions[name], scope)
-
-    # Statements.
+        while waiting:
+            name = waiting.pop()
+            if name not in walked:
+                walked.add(name)
+                self._function(functions[name], scope)
 
     def _block(self, body: Iterable[ast.stmt], scope: dict[str, Kind]) -> bool:
         """Walk statements; True if what follows them cannot be reached."""
@@ -112,7 +46,7 @@ class Walk:
         if isinstance(item, ast.If):
             return self._if(item, scope)
         if isinstance(item, ast.Return | ast.Raise):
-            self._children(item, scope)
+            self._inside(item, scope)
             return True
         if isinstance(item, ast.Continue | ast.Break):
             return True
@@ -121,26 +55,30 @@ class Walk:
         elif isinstance(item, ast.ClassDef):
             self._class(item, scope)
         elif isinstance(item, ast.Assign):
-            value = self.kind(item.value, scope)
+            value = self.values.kind(item.value, scope)
             for target in item.targets:
-                self._bind(target, value, scope, source=item.value)
+                self.values.bind(target, value, scope, source=item.value)
         elif isinstance(item, ast.AnnAssign):
-            told = self._annotated(item.target, item.annotation)
-            value = self.kind(item.value, scope) if item.value else UNKNOWN
-            self._bind(
+            told = self.values.annotated(item.target, item.annotation)
+            value = self.values.kind(item.value, scope) if item.value else UNKNOWN
+            self.values.bind(
                 item.target, value if value.sort not in ("unknown", "plain") else told, scope
             )
         elif isinstance(item, ast.AugAssign):
-            self.kind(item.value, scope)
+            self.values.kind(item.value, scope)
         elif isinstance(item, ast.For):
-            self._bind(item.target, self._item_of(self.kind(item.iter, scope), item.iter), scope)
+            self.values.bind(
+                item.target,
+                self.values.item_of(self.values.kind(item.iter, scope), item.iter),
+                scope,
+            )
             self._block(item.body, scope)
             self._block(item.orelse, scope)
         elif isinstance(item, ast.With):
             for part in item.items:
-                value = self.kind(part.context_expr, scope)
+                value = self.values.kind(part.context_expr, scope)
                 if part.optional_vars is not None:
-                    self._bind(part.optional_vars, value, scope)
+                    self.values.bind(part.optional_vars, value, scope)
             return self._block(item.body, scope)
         elif isinstance(item, ast.Try):
             ends = self._block(item.body, scope)
@@ -149,16 +87,16 @@ class Walk:
             self._block([*item.orelse, *item.finalbody], scope)
             return ends and not item.handlers
         elif isinstance(item, ast.Import | ast.ImportFrom):
-            self._import(item, scope)
+            self.values.note_import(item, scope)
         elif isinstance(item, ast.While):
-            self.kind(item.test, scope)
+            self.values.kind(item.test, scope)
             self._block(item.body, scope)
         else:
-            self._children(item, scope)
+            self._inside(item, scope)
         return False
 
     def _if(self, item: ast.If, scope: dict[str, Kind]) -> bool:
-        truth = self.truth(item.test, scope)
+        truth = self.values.truth(item.test, scope)
         ends = []
         for live, body in ((True, item.body), (False, item.orelse)):
             if truth in (None, live):
@@ -167,30 +105,22 @@ class Walk:
 
     def _handler(self, handler: ast.ExceptHandler, scope: dict[str, Kind]) -> None:
         if handler.type is not None:
-            self.kind(handler.type, scope)
+            self.values.kind(handler.type, scope)
         inner = {**scope, handler.name: UNKNOWN} if handler.name else scope
         self._block(handler.body, inner)
-
-    def _import(self, item: ast.Import | ast.ImportFrom, scope: dict[str, Kind]) -> None:
-        for alias in item.names:
-            whole = alias.name
-            if isinstance(item, ast.ImportFrom):
-                whole = f"{item.module}.{alias.name}"
-            if whole in self.language.modules:
-                scope[alias.asname or alias.name.split(".")[0]] = Kind("module")
 
     def _function(self, item: ast.FunctionDef, outer: dict[str, Kind]) -> None:
         scope = dict(outer)
         arguments = [*item.args.posonlyargs, *item.args.args, *item.args.kwonlyargs]
         for argument in arguments:
-            scope[argument.arg] = self._annotated(argument, argument.annotation)
+            scope[argument.arg] = self.values.annotated(argument, argument.annotation)
         for default in [*item.args.defaults, *item.args.kw_defaults]:
             if default is not None:
-                self.kind(default, outer)
+                self.values.kind(default, outer)
         self._block(item.body, scope)
 
     def _class(self, item: ast.ClassDef, scope: dict[str, Kind]) -> None:
-        bases = [self.kind(base, scope) for base in item.bases]
+        bases = [self.values.kind(base, scope) for base in item.bases]
         library = next((base for base in bases if base.sort == "class"), None)
         inner = dict(scope)
         methods = [part for part in item.body if isinstance(part, ast.FunctionDef)]
@@ -209,296 +139,20 @@ class Walk:
     def _override(self, method: ast.FunctionDef, library: Kind) -> None:
         count = len(method.args.args) - 1
         try:
-            forms = self.api.override_forms(library, method.name)
+            forms = self.values.api.override_forms(library, method.name)
             if not any(len(form.names) == count for form in forms):
                 raise NotInRecord(
                     f"{library.name} calls {method.name} with {len(forms[0].names)} arguments, it "
                     f"takes {count}"
                 )
         except NotInRecord as error:
-            self._find(method, str(error))
+            self.values.find(method, str(error))
 
-    # Expressions.
-
-    def truth(self, test: ast.expr, scope: dict[str, Kind]) -> bool | None:
-        """What a condition is in this version; None if that depends on other things."""
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            inner = self.truth(test.operand, scope)
-            return None if inner is None else not inner
-        if isinstance(test, ast.BoolOp):
-            stops = isinstance(test.op, ast.Or)
-            results = []
-            for part in test.values:
-                results.append(self.truth(part, scope))
-                if results[-1] is stops:
-                    return stops  # what is behind it does not run
-            return None if None in results else not stops
-        if isinstance(test, ast.Constant):
-            return bool(test.value)
-        kind = self.kind(test, scope)
-        return kind.truth if kind.sort == "known" else None
-
-    def kind(self, item: ast.expr, scope: dict[str, Kind]) -> Kind:
-        """What an expression is; everything in it is checked."""
-        if isinstance(item, ast.Name):
-            return self._name(item, scope)
-        if isinstance(item, ast.Attribute):
-            return self._attribute(item, scope)
-        if isinstance(item, ast.Call):
-            return self._call(item, scope)
-        if isinstance(item, ast.IfExp):
-            truth = self.truth(item.test, scope)
-            live = [
-                part
-                for part, when in ((item.body, True), (item.orelse, False))
-                if truth in (None, when)
-            ]
-            found = [self.kind(part, scope) for part in live]
-            return found[0]
-        if isinstance(item, ast.BoolOp):
-            self.truth(item, scope)
-            return UNKNOWN
-        if isinstance(item, ast.UnaryOp) and isinstance(item.op, ast.Not):
-            self.truth(item.operand, scope)
-            return PLAIN
-        if isinstance(item, ast.BinOp):
-            return self._arithmetic(item, scope)
-        if isinstance(item, ast.Subscript):
-            self.kind(item.slice, scope)
-            return self._item_of(self.kind(item.value, scope), item)
-        if isinstance(item, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-            return self._comprehension(item, scope)
-        if isinstance(item, ast.List | ast.Tuple | ast.Set):
-            kinds = [self.kind(part, scope) for part in item.elts]
-            return many(kinds[0]) if kinds and len(set(kinds)) == 1 else PLAIN
-        if isinstance(item, ast.NamedExpr):
-            value = self.kind(item.value, scope)
-            self._bind(item.target, value, scope)
-            return value
-        if isinstance(item, ast.Lambda):
-            inner = {**scope, **{argument.arg: UNKNOWN for argument in item.args.args}}
-            self.kind(item.body, inner)
-            return UNKNOWN
-        if isinstance(item, ast.Constant):
-            return PLAIN
-        self._children(item, scope)
-        return PLAIN
-
-    def _name(self, item: ast.Name, scope: dict[str, Kind]) -> Kind:
-        if item.id in self._functions and item.id not in scope:
-            self._queue.append(item.id)
-            return UNKNOWN
-        return scope.get(item.id, UNKNOWN)
-
-    def _attribute(self, item: ast.Attribute, scope: dict[str, Kind]) -> Kind:
-        of = self.kind(item.value, scope)
-        if of.sort == "tensorrt":
-            return OF_TENSORRT.get(item.attr, UNKNOWN)
-        if of.sort == "capabilities":
-            return self._capability(item)
-        if of.sort == "unknown":
-            if isinstance(item.value, ast.Name) and item.value.id == "self":
-                own = self._fields.get(item.attr)
-                if own is not None:
-                    return own
-            if item.attr == "tensorrt":
-                return TENSORRT
-            if item.attr == "capabilities":
-                return CAPABILITIES
-            return self._by_name(item.attr) if item.attr in self.any_fields else UNKNOWN
-        if of.sort in ("plain", "known", "many", "function"):
-            return PLAIN
-        return self._looked_up(item, of, item.attr)
-
-    def _looked_up(self, item: ast.Attribute, of: Kind, name: str) -> Kind:
-        self.attributes.append(item)
-        try:
-            return self.api.attribute(of, name)
-        except NotInRecord as error:
-            self._find(item, str(error))
-            return UNKNOWN
-
-    def _capability(self, item: ast.Attribute) -> Kind:
-        if not hasattr(self.capabilities, item.attr):
-            self._find(item, f"TensorRTCapabilities has no {item.attr!r}")
-            return UNKNOWN
-        value = getattr(self.capabilities, item.attr)
-        return Kind("known", truth=value) if isinstance(value, bool) else PLAIN
-
-    def _call(self, item: ast.Call, scope: dict[str, Kind]) -> Kind:
-        function = self.kind(item.func, scope)
-        kinds = [self.kind(argument, scope) for argument in item.args]
-        for keyword in item.keywords:
-            self.kind(keyword.value, scope)
-        if self.language.hands_over:
-            self._handed_over(item, kinds)
-        if isinstance(item.func, ast.Name) and kinds:
-            if item.func.id in BUILTIN_NEEDS:
-                self._special(item, kinds[0], BUILTIN_NEEDS[item.func.id])
-            if item.func.id in ("list", "tuple", "sorted", "iter", "reversed", "set"):
-                return many(self._item_of(kinds[0], item))
-            if item.func.id == "enumerate":
-                return many(Kind("pair", inner=self._item_of(kinds[0], item)))
-            if item.func.id in ("int", "str", "bool", "bytes", "float", "len", "tuple"):
-                return PLAIN
-        if function.sort == "any":
-            self._find(item, f"{function.name} is called, and its class cannot be told")
-        if function.sort not in ("function", "class"):
-            return self._returned(item, function)
-        if any(isinstance(argument, ast.Starred) for argument in item.args) or None in [
-            keyword.arg for keyword in item.keywords
-        ]:
-            self._find(
-                item, f"{function.name} is called with * or **: its arguments cannot be told"
-            )
-            return function.inner or UNKNOWN
-        keywords = {keyword.arg for keyword in item.keywords if keyword.arg}
-        self._note_call(item, function, len(item.args), len(keywords))
-        try:
-            return self.api.require_call(function, len(item.args), keywords)
-        except NotInRecord as error:
-            self._find(item, str(error))
-            return function.inner or UNKNOWN
-
-    def _returned(self, item: ast.Call, function: Kind) -> Kind:
-        """What a function of this file gives, if all its returns say the same."""
-        if not isinstance(item.func, ast.Name) or item.func.id not in self._functions:
-            return UNKNOWN
-        body = self._functions[item.func.id]
-        scope: dict[str, Kind] = {}
-        for part in ast.walk(body):
-            if isinstance(part, ast.Import | ast.ImportFrom):
-                self._import(part, scope)
-        returns = [part.value for part in ast.walk(body) if isinstance(part, ast.Return)]
-        kinds = {scope.get(part.id, UNKNOWN) for part in returns if isinstance(part, ast.Name)}
-        return kinds.pop() if len(kinds) == 1 and len(returns) == 1 else UNKNOWN
-
-    def _handed_over(self, item: ast.Call, kinds: list[Kind]) -> None:
-        for position, kind in enumerate(kinds):
-            if kind.sort == "function":
-                self._note_call(item, kind, len(kinds) - position - 1, 0)
-                if any(isinstance(argument, ast.Starred) for argument in item.args):
-                    self._find(
-                        item, f"{kind.name} is handed over with *: its arguments cannot be told"
-                    )
-                try:
-                    keywords = {keyword.arg or "**" for keyword in item.keywords}
-                    self.api.require_call(kind, len(kinds) - position - 1, keywords)
-                except NotInRecord as error:
-                    self._find(item, str(error))
-
-    def _note_call(self, item: ast.Call, function: Kind, positional: int, keywords: int) -> None:
-        most = max((len(form.names) for form in function.forms), default=0)
-        least = min((form.required for form in function.forms), default=0)
-        needs_last = positional > 0 and positional + keywords == least
-        self.calls.append(CallSite(item, most - positional, needs_last))
-
-    def _special(self, item: ast.AST, of: Kind, method: str) -> None:
-        try:
-            self.api.require_special(of, method)
-        except NotInRecord as error:
-            self._find(item, str(error))
-
-    def _arithmetic(self, item: ast.BinOp, scope: dict[str, Kind]) -> Kind:
-        for side in (item.left, item.right):
-            kind = self.kind(side, scope)
-            if kind.sort == "value" and kind.name and not self.language.int_enums:
-                self._find(item, f"a value of {kind.name} takes no arithmetic; write int(...)")
-        return PLAIN
-
-    def _comprehension(self, item: Any, scope: dict[str, Kind]) -> Kind:
-        inner = dict(scope)
-        for part in item.generators:
-            self._bind(part.target, self._item_of(self.kind(part.iter, inner), part.iter), inner)
-            for test in part.ifs:
-                self.truth(test, inner)
-        if isinstance(item, ast.DictComp):
-            self.kind(item.key, inner)
-            self.kind(item.value, inner)
-            return PLAIN
-        return many(self.kind(item.elt, inner))
-
-    def _item_of(self, of: Kind, item: ast.AST) -> Kind:
-        if of.sort == "many":
-            return of.inner or UNKNOWN
-        if of.sort == "instance":
-            self._special(item, of, "__getitem__")
-            return PLAIN
-        return UNKNOWN if of.sort == "unknown" else PLAIN
-
-    # Names.
-
-    def _bind(
-        self,
-        target: ast.expr,
-        value: Kind,
-        scope: dict[str, Kind],
-        *,
-        source: ast.expr | None = None,
-    ) -> None:
-        if isinstance(target, ast.Name):
-            # A convention outweighs what is not known.
-            known = value if value.sort != "unknown" else self._by_convention(target.id)
-            scope[target.id] = known
-        elif isinstance(target, ast.Tuple | ast.List):
-            parts = source.elts if isinstance(source, ast.Tuple | ast.List) else None
-            for position, part in enumerate(target.elts):
-                if parts is not None and len(parts) == len(target.elts):
-                    inner = self.kind(parts[position], scope)
-                elif value.sort == "pair":
-                    inner = (PLAIN, value.inner or UNKNOWN)[min(position, 1)]
-                else:
-                    inner = value.inner if value.sort == "many" and value.inner else UNKNOWN
-                self._bind(part, inner, scope)
-        elif isinstance(target, ast.Attribute):
-            of = self.kind(target.value, scope)
-            if isinstance(target.value, ast.Name) and target.value.id == "self":
-                if value.sort not in ("unknown", "plain"):
-                    self._fields[target.attr] = value
-            elif of.sort in ("instance", "any", "module", "class", "enum", "value"):
-                self.attributes.append(target)
-                try:
-                    self.api.require_settable(of, target.attr)
-                except NotInRecord as error:
-                    self._find(target, str(error))
-        elif isinstance(target, ast.Starred):
-            self._bind(target.value, many(UNKNOWN), scope)
-
-    def _annotated(self, target: Any, annotation: ast.expr | None) -> Kind:
-        told = ast.unparse(annotation) if annotation is not None else ""
-        if told == "TensorRT":
-            return TENSORRT
-        if told == "TensorRTCapabilities":
-            return CAPABILITIES
-        name = target.arg if isinstance(target, ast.arg) else getattr(target, "id", None)
-        if isinstance(target, ast.Attribute):
-            name = target.attr.lstrip("_")
-        if told in ("Any", "Any | None") and name is not None:
-            return self._by_name(name)
-        return UNKNOWN
-
-    def _by_convention(self, name: str) -> Kind:
-        return self._by_name(name) if name in self.language.names else UNKNOWN
-
-    def _by_name(self, name: str) -> Kind:
-        told = self.language.names.get(name.lstrip("_"))
-        if told is None:
-            return unresolved(f"{name!r}")
-        return Kind("module") if told == "module" else self.api.named(told)
-
-    def _children(self, item: ast.AST, scope: dict[str, Kind]) -> None:
+    def _inside(self, item: ast.AST, scope: dict[str, Kind]) -> None:
         for part in ast.iter_child_nodes(item):
-            if isinstance(part, ast.expr):
-                self.kind(part, scope)
-            elif isinstance(part, ast.stmt):
+            if isinstance(part, ast.stmt):
                 self._statement(part, scope)
-            else:
-                self._children(part, scope)
-
-    def _find(self, item: ast.AST, text: str) -> None:
-        finding = f"line {getattr(item, 'lineno', 0)}: {text}"
-        if finding not in self.findings:
-            self.findings.append(finding)
+        self.values.inside(item, scope)
 
 
 def _form_of(method: ast.FunctionDef) -> Form:
