@@ -234,6 +234,12 @@ def test_a_context_released_too_often_is_found(bench: Bench) -> None:
     assert "released more often than retained" in only_fault(bench)
 
 
+def test_a_context_that_is_used_after_its_end_is_found(bench: Bench) -> None:
+    bench("cuDevicePrimaryCtxRelease", 0)  # and it is still current here
+    assert bench.status("cuMemAlloc", 1) == "CONTEXT_IS_DESTROYED"
+    assert only_fault(bench) == "cuMemAlloc in a context that was destroyed"
+
+
 def test_what_is_left_is_named(bench: Bench) -> None:
     bench("cuMemAlloc", 5)
     bench.pinned([1, 2])

@@ -46,6 +46,17 @@ def test_pycuda_frees_what_is_dropped_in_the_thread_of_its_context(pycuda: Any) 
     assert (machine.faults, machine.leaks()) == ([], [])
 
 
+def test_pycuda_leaves_a_released_primary_context_on_the_native_stack(pycuda: Any) -> None:
+    machine, driver, context = pycuda
+    context.push()
+    driver.Context.pop()
+    assert machine.device.stack == []
+    context.detach()  # its source pushes the context and counts on a pop that does not come
+    assert len(machine.device.stack) == 1
+    with pytest.raises(driver.LogicError, match="context is destroyed"):
+        driver.mem_get_info()
+
+
 def test_pycuda_raises_what_pycuda_raises(pycuda: Any) -> None:
     machine, driver, context = pycuda
     with pytest.raises(driver.LogicError, match="cuMemAlloc failed: invalid device context"):

@@ -13,6 +13,7 @@ STRINGS = {
     "CUDA_ERROR_INVALID_HANDLE": (400, "invalid resource handle"),
     "CUDA_ERROR_NOT_READY": (600, "device not ready"),
     "CUDA_ERROR_ILLEGAL_ADDRESS": (700, "an illegal memory access was encountered"),
+    "CUDA_ERROR_CONTEXT_IS_DESTROYED": (709, "context is destroyed"),
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": (
         803,
         "system has unsupported display driver / cuda driver combination",

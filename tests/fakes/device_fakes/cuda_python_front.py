@@ -165,7 +165,7 @@ def _calls(gpu: Gpu, driver: Any) -> dict[str, Callable[..., Any]]:
         "cuDeviceGetAttribute": lambda attribute, dev: gpu.attribute(attribute.name[20:]),
         "cuDevicePrimaryCtxRetain": lambda dev: driver.CUcontext(gpu.retain_primary()),
         "cuDevicePrimaryCtxRelease": lambda dev: gpu.release_primary(),
-        "cuDevicePrimaryCtxGetState": lambda dev: (0, int(gpu.primary is not None)),
+        "cuDevicePrimaryCtxGetState": lambda dev: (0, int(gpu.primary.uses > 0)),
         "cuCtxPushCurrent": lambda ctx: gpu.push(int(ctx)),
         "cuCtxPopCurrent": lambda: driver.CUcontext(gpu.pop()),
         "cuCtxSetCurrent": lambda ctx: gpu.set_current(int(ctx)),

@@ -29,8 +29,8 @@ class Context:
     """The primary context of the device.
 
     Attributes:
-        handle: of it.
-        uses: how often it is retained.
+        handle: of it, the same each time it is retained again; 0 before the first.
+        uses: how often it is retained; without any it does not exist.
     """
 
     handle: int
@@ -67,7 +67,7 @@ class Gpu:
     def __post_init__(self) -> None:
         self.memory = Memory(self.memory_bytes, integrated=self.integrated)
         self.schedule = Schedule(self.faults.append)
-        self.primary: Context | None = None
+        self.primary = Context(0)
         self.initialized = False
         self.dependents: dict[int, str] = {}
         self._threads = threading.local()
@@ -91,6 +91,9 @@ class Gpu:
             if context and self.current is None:
                 self.faults.append(f"{name} without a current context")
                 raise CudaError("CUDA_ERROR_INVALID_CONTEXT")
+            if context and self.current is not None and not self.current.uses:
+                self.faults.append(f"{name} in a context that was destroyed")
+                raise CudaError("CUDA_ERROR_CONTEXT_IS_DESTROYED")
             if self.broken and context:
                 raise CudaError("CUDA_ERROR_ILLEGAL_ADDRESS")
             if context and not in_capture:
@@ -176,8 +179,7 @@ class Gpu:
     def retain_primary(self) -> int:
         """cuDevicePrimaryCtxRetain."""
         with self.call("cuDevicePrimaryCtxRetain", context=False):
-            if self.primary is None:
-                self.primary = Context(0)
+            if not self.primary.handle:
                 self.primary.handle = self.new_handle(self.primary)
             self.primary.uses += 1
             return self.primary.handle
@@ -185,7 +187,7 @@ class Gpu:
     def release_primary(self) -> None:
         """cuDevicePrimaryCtxRelease; the last one destroys what is left in it."""
         with self.call("cuDevicePrimaryCtxRelease", context=False):
-            if self.primary is None:
+            if not self.primary.uses:
                 self.faults.append("the primary context was released more often than retained")
                 raise CudaError("CUDA_ERROR_INVALID_CONTEXT")
             self.primary.uses -= 1
@@ -196,13 +198,15 @@ class Gpu:
                         f"the context was destroyed while there were: {', '.join(alive)}"
                     )
                 self._destroy_resources()
-                del self.objects[self.primary.handle]
-                self.primary = None
 
     def push(self, handle: int) -> None:
         """cuCtxPushCurrent."""
         with self.call("cuCtxPushCurrent", context=False):
-            self.stack.append(self.object_of(handle, Context, "context"))
+            item = self.object_of(handle, Context, "context")
+            if not item.uses:
+                self.faults.append("a context that was destroyed is made current")
+                raise CudaError("CUDA_ERROR_CONTEXT_IS_DESTROYED")
+            self.stack.append(item)
 
     def pop(self) -> int:
         """cuCtxPopCurrent."""

@@ -103,7 +103,7 @@ class FakeMachine:
         """What is still there after everything was dropped, in words."""
         gc.collect()
         found = list(self.device.resources())
-        if self.device.primary is not None:
+        if self.device.primary.uses:
             found.append(f"the primary context, retained {self.device.primary.uses} times")
         return found
 

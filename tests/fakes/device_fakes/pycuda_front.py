@@ -139,8 +139,10 @@ class PrimaryContext:
         if not active and threading.get_ident() != self.thread:
             self.is_valid = False  # and stays retained
             return
-        if active:
-            self.front.gpu.pop()
+        if not active:
+            self.front.gpu.push(self.native)
+        # For a context of its own CUDA would also pop it. A primary one that is released stays on
+        # the thread's stack: pycuda's source counts on a pop that does not come.
         self.front.gpu.release_primary()
         self.is_valid = False
         if active and self.front.stack:

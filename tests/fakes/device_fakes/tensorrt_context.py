@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from rounding_session import rounding_session
 
 from device_fakes.cuda_errors import CudaError
 from device_fakes.cuda_memory import Span, WrongAddressError
@@ -290,7 +290,4 @@ class _Model:
 
 @lru_cache(maxsize=8)
 def _session(digest: bytes, model: _Model) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.content, options, providers=["CPUExecutionProvider"])
+    return rounding_session(model.content)
