@@ -68,9 +68,9 @@ def set_implicit_ranges(
             f"TensorRT {tensorrt.version} takes no calibration cache, expected one up to 10; "
             "build for the GPU, where the INT8 file carries its ranges"
         )
-    trt = tensorrt.module
+    base: Any = tensorrt.module.IInt8EntropyCalibrator2
 
-    class CacheOnlyCalibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]  # untyped module
+    class CacheOnlyCalibrator(base):  # type: ignore[misc]  # a class of an untyped module
         """Answers every question with the cache; TensorRT prints what is raised here, no more."""
 
         def __init__(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +16,9 @@ from edge_arm.cli.backends import CudaName
 
 if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle, Precision
+
+INTERRUPTED = 130
+"""Exit status of an edge-arm that was stopped by Ctrl-C."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,26 +95,38 @@ def build(
 def build_if_possible(bundle: Bundle, precision: Precision) -> None:
     """Build an engine where TensorRT and a GPU are, and say in one line if they are not.
 
+    The build is a process of its own: it begins with all the memory, and its TensorRT has our log.
+    In the process of an export Model Optimizer may have given TensorRT a log already, and TensorRT
+    heeds no second one.
+
     Args:
         bundle: that has the model of this precision.
         precision: of the engine.
 
     Raises:
-        BackendError: if TensorRT and a GPU are here and the build fails all the same.
+        EngineError: if TensorRT and a GPU are here and the build fails all the same; the reason is
+            on stderr by then.
     """
-    from edge_arm.cli.engine_table import print_engine
-    from edge_arm.export.engine_config import BuildConfig
-    from edge_arm.export.engine_from_bundle import engine_from_bundle, plan_path_of
+    from edge_arm.runtime.cuda_device import open_cuda
     from edge_arm.runtime.engine_choice import build_command
-    from edge_arm.runtime.errors import BackendUnavailableError, EdgeArmError
+    from edge_arm.runtime.errors import BackendUnavailableError, EngineError
+    from edge_arm.runtime.tensorrt_library import load_tensorrt
 
     command = build_command(bundle, precision, None)
     try:
-        record = engine_from_bundle(bundle, BuildConfig(precision))
+        load_tensorrt()
+        open_cuda().close()
     except BackendUnavailableError as error:
         _log.info("no engine was built here, on the device run '%s'; because %s", command, error)
         return
-    except EdgeArmError:
-        _log.warning("the bundle is complete, only its engine is missing; later run '%s'", command)
-        raise
-    print_engine(record, plan_path_of(bundle, record))
+    _log.info("TensorRT and a GPU are here: running '%s'", command)
+    words = ["build", "--bundle", str(bundle.path), "--precision", precision.value]
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, "-m", "edge_arm", *words], check=False)
+    if done.returncode == -signal.SIGINT or done.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
+    if done.returncode != 0:
+        raise EngineError(
+            f"the engine was not built, for the reason above (status {done.returncode}); the "
+            f"bundle {str(bundle.path)!r} is complete without it: run '{command}' later"
+        )

@@ -20,6 +20,7 @@ from edge_arm.export.engine_network import node_of_layer
 from edge_arm.export.engine_timing_cache import timing_cache_file
 from edge_arm.export.engine_variant import choose_variant
 from edge_arm.runtime import tensorrt_library
+from edge_arm.runtime.engine_record import BatchRange
 from edge_arm.runtime.errors import EngineError
 from edge_arm.runtime.manifest import Bundle, Precision
 from edge_arm.runtime.tensorrt_library import TensorRT, TensorRTLog
@@ -51,11 +52,11 @@ def _build(
     folder: Path,
     *,
     precision: Precision,
-    file: Precision | None = None,
     model: bytes | None = None,
+    batch: BatchRange | None = None,
 ) -> BuiltPlan:
-    """Build `precision`, from the file of another precision or from other bytes if given."""
-    config = BuildConfig(file or precision)
+    """Build `precision` from its file, or from other bytes if given."""
+    config = BuildConfig(precision)
     choice = choose_variant(bundle.manifest, config, tensorrt.capabilities)
     content = model or bundle.verified(choice.artifact.file).read_bytes()
     source = BuildInput(
@@ -63,7 +64,7 @@ def _build(
         choice=choice,
         model=content,
         calibration_cache=b"",
-        batch=config.profile,
+        batch=batch or config.profile,
         workspace_bytes=64 << 20,
         builder_level=1,
         float_nodes={},
@@ -114,7 +115,8 @@ def test_an_fp32_file_never_becomes_an_engine_of_less(
     tensorrt: TensorRT, bundle: Bundle, tmp_path: Path, precision: Precision, says: str
 ) -> None:
     with pytest.raises(EngineError, match=says):
-        _build(tensorrt, bundle, tmp_path, precision=precision, file=Precision.FP32)
+        fp32 = bundle.verified("model.fp32.onnx").read_bytes()
+        _build(tensorrt, bundle, tmp_path, precision=precision, model=fp32)
 
 
 def test_an_operator_that_the_parser_refuses_is_told_by_its_nodes_name(
@@ -160,6 +162,13 @@ def test_a_model_of_something_else_is_refused(
             precision=Precision.FP32,
             model=other.SerializeToString(),
         )
+
+
+def test_a_profile_that_tensorrt_refuses_is_told_with_its_batch_sizes(
+    tensorrt: TensorRT, bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineError, match="does not take the batch sizes 8,1,32 .*MIN,OPT,MAX"):
+        _build(tensorrt, bundle, tmp_path, precision=Precision.FP32, batch=BatchRange(8, 1, 32))
 
 
 def test_a_build_leaves_timings_for_the_next(

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_arm.calibration.placement import plan_from_modelopt
 from edge_arm.calibration.qdq import int8_graph
+from edge_arm.calibration.typed_qdq import typed_graph
 from edge_arm.export.activation_range import activation_absmax
 from edge_arm.export.config import HeadForm
 from edge_arm.export.fp16_from_onnx import fp16_from_onnx
@@ -101,6 +102,29 @@ def test_our_int8_export_has_no_finding_but_the_three_colours(head: Head, form: 
             (Severity.SLOW, "/backbone/conv1", "int8-channels")
         ]
         assert "unavoidable" in found[0].message
+
+
+@pytest.mark.slow  # ModelOpt is imported and quantizes a whole model
+@FORMS
+def test_our_typed_int8_export_is_clean_where_it_is_built_and_refused_by_8(
+    head: Head, form: HeadForm
+) -> None:
+    float32 = onnx_from_weights(weights(head), form, 17)
+    plan = plan_from_modelopt(float32, faces(1))
+    ranges = dict.fromkeys(plan.ranges_from(float32), 1.0)
+    stage = [node.name for node in float32.graph.node if node.name.startswith("/input/")]
+    model = typed_graph(float32, plan, ranges, float32_nodes=stage).model
+    for version in AFTER_8:
+        found = lint(model, version)
+        assert [(item.severity, item.node, item.rule) for item in found] == [
+            (Severity.SLOW, "/backbone/conv1", "int8-channels")
+        ]
+    refused = [
+        item for item in lint(model, TensorRTVersion.V8_6) if item.severity is Severity.REFUSED
+    ]
+    assert {item.rule for item in refused} == {"opset", "scale-type"}
+    # every Q and DQ with FP16 scales: 21 pairs, and 20 weights
+    assert sum(item.rule == "scale-type" for item in refused) == 2 * 21 + 20
 
 
 QUANTIZE = """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import device_fakes
 import pytest
 from device_fakes import FakeMachine, installed
 from tiny_bundle import tiny_bundle
@@ -188,18 +190,50 @@ def test_where_nothing_can_be_built_one_line_says_why_and_what_to_run(
     assert all_engines(bundle.path) == []
 
 
-def test_where_it_can_be_built_it_is(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+# What a Python finds first when it starts: the same machine that the test has.
+START = """
+import sys
+sys.path.insert(0, {fakes!r})
+from device_fakes import FakeMachine, installed
+machine = FakeMachine(tensorrt="10.3.0", engine_noise=lambda number: {noise})
+keep = installed(machine)
+keep.__enter__()
+"""
+
+
+@pytest.fixture
+def child_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Gives the machine that is not there to every Python that is started from now on."""
+
+    def give(noise: float) -> None:
+        folder = tmp_path / "start"
+        folder.mkdir()
+        fakes = str(Path(device_fakes.__file__).parents[1])
+        (folder / "sitecustomize.py").write_text(START.format(fakes=fakes, noise=noise))
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+
+    return give
+
+
+def test_where_it_can_be_built_it_is(
+    bundle: Bundle, child_machine: Callable[[float], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    child_machine(0.0)
     with installed(FakeMachine()):
         build_if_possible(bundle, Precision.INT8)
-    assert "int8 for Orin" in capsys.readouterr().out
-    assert len(all_engines(bundle.path)) == 1
+    assert "int8 for Orin, TensorRT 10.3.0" in capfd.readouterr().out
+    (record,) = all_engines(bundle.path)
+    assert record.precision is Precision.INT8
 
 
 def test_a_build_that_fails_is_an_error_and_the_bundle_is_said_to_be_complete(
-    bundle: Bundle, caplog: pytest.LogCaptureFixture
+    bundle: Bundle, child_machine: Callable[[float], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine = FakeMachine()
-    machine.fail_next("build")
-    with installed(machine), pytest.raises(EngineError, match="could not build"):
+    child_machine(9.0)
+    with (
+        installed(FakeMachine()),
+        pytest.raises(EngineError, match=r"for the reason above \(status 2\).*is complete without"),
+    ):
         build_if_possible(bundle, Precision.INT8)
-    assert "the bundle is complete, only its engine is missing" in caplog.text
+    assert "error: no engine was accepted" in capfd.readouterr().err
+    assert all_engines(bundle.path) == []
