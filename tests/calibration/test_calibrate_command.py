@@ -11,8 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.tensorrt_cache import cache_text
 from edge_arm.cli.calibrate import MethodName, calibrate
-from edge_arm.runtime.errors import BundleError, DataError, UsageError
+from edge_arm.runtime.errors import BundleError, CalibrationError, DataError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
 
 app = typer.Typer()
@@ -53,8 +54,77 @@ def test_the_command_adds_int8_and_prints_what_it_did(
     assert "percentile" in printed
     assert "14 of 21 training faces" in printed
     assert str(path) in printed
+    assert str(after.path / "model.int8.typed.onnx") in printed
     assert after.manifest.calibration is not None
     assert after.manifest.calibration["seed"] == 3
+
+
+@pytest.fixture
+def cache(model: onnx.ModelProto, tmp_path: Path) -> Path:
+    path = tmp_path / "old.cache"
+    names = [name for node in model.graph.node for name in node.output]
+    path.write_text(cache_text({"stranger": 1.0, **dict.fromkeys(names, 20.0)}))
+    return path
+
+
+def test_a_cache_is_converted_without_data_and_what_was_not_measured_is_said(
+    model: onnx.ModelProto, make_bundle: MakeBundle, cache: Path
+):
+    bundle = make_bundle(model)
+    printed = run("--from-cache", cache, "--bundle", bundle.path)
+    assert "cache      TRT-100300-EntropyCalibration2, 52 tensors" in printed
+    assert "not used   1 names that are no tensors of this model: 'stranger'" in printed
+    assert "accuracy was not measured: give --data NAME" in printed
+    after = open_bundle(bundle.path)
+    assert {item.variant for item in after.manifest.artifacts} == {"main", "typed"}
+    assert after.manifest.calibration is not None
+    assert after.manifest.calibration["method"] == "from cache"
+
+
+def test_tensors_that_stay_in_fp16_on_a_dla_are_said(
+    model: onnx.ModelProto, make_bundle: MakeBundle, cache: Path
+):
+    lines = [line for line in cache.read_text().splitlines() if not line.startswith("t8:")]
+    cache.write_text("\n".join(lines))
+    printed = run("--from-cache", cache, "--bundle", make_bundle(model).path)
+    assert "on a DLA   1 tensors without a scale stay in FP16: t8" in printed
+
+
+def test_a_cache_is_measured_beside_our_calibration_with_data(
+    model: onnx.ModelProto, make_bundle: MakeBundle, cache: Path, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--bundle", bundle.path, "--images", 14, "--method", "max")
+    printed = run("--from-cache", cache, "--data", "rafdb", "--root", rafdb, *options)
+    comparison = open_bundle(bundle.path).manifest.calibration["comparison"]  # type: ignore[index]
+    assert comparison["data"]["held_out"] == 7
+    table = printed[printed.index("accuracy") :]
+    for name, found in comparison["models"].items():
+        (row,) = (line for line in table.splitlines() if line.startswith(f"{name} "))
+        cells = row[len(name) :].split()
+        assert cells[0] == f"{100 * found['accuracy']:.2f}"
+        assert [int(cell) for cell in cells[-3:]] == [found["flips"], found["lost"], found["won"]]
+    assert "FP32 " in table
+    assert "on 7 training faces that calibrated neither" in printed
+    assert "ours: max, 14 faces, seed 0" in printed
+
+
+def test_neither_data_nor_a_cache_is_wrong_use():
+    with pytest.raises(UsageError, match="got no --data, expected the data set that the calibrati"):
+        run()
+
+
+def test_a_root_without_data_is_wrong_use(cache: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="got --root without --data, expected the data set"):
+        run("--from-cache", cache, "--root", tmp_path)
+
+
+def test_a_file_that_is_no_cache_is_refused(
+    model: onnx.ModelProto, make_bundle: MakeBundle, tmp_path: Path
+):
+    (tmp_path / "other").write_text("hello")
+    with pytest.raises(CalibrationError, match="begins with 'hello', expected the line 'TRT-"):
+        run("--from-cache", tmp_path / "other", "--bundle", make_bundle(model).path)
 
 
 def test_more_images_than_there_are_is_refused_and_leaves_nothing(

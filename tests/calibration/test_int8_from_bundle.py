@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
 from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.errors import (
     BundleError,
     CalibrationError,
@@ -22,7 +25,7 @@ from edge_arm.runtime.errors import (
 )
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
-from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+from edge_arm.runtime.manifest import Bundle, Precision, open_bundle, write_manifest
 
 CONFIG = CalibrationConfig(num_images=14, method=Method.MAX)
 MakeIndex = Callable[..., FaceIndex]
@@ -73,6 +76,96 @@ def test_the_record_names_what_stayed_in_float(
     )
     assert list(artifact.float_nodes) == ["/n49/Conv"]
     assert artifact.opset == 17
+
+
+def test_the_typed_model_comes_from_the_same_ranges_and_is_checked_beside_the_main_one(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    path, artifact = bundle.model(Precision.INT8, "typed")
+    assert (artifact.file, artifact.opset) == ("model.int8.typed.onnx", 19)
+    typed = onnx.load(path)
+    ranges = json.loads((bundle.path / "calibration.json").read_text())["amax"]
+    stored = {item.name: numpy_helper.to_array(item) for item in typed.graph.initializer}
+    for name, amax in ranges.items():
+        assert stored[f"{name}_scale"] == pytest.approx(amax / 127, rel=2**-10)
+    golden = np.load(bundle.verified("golden.npz"))
+    logits = TypedReference(typed).infer(golden["images"])
+    assert (
+        artifact.checks["golden_agreement"]
+        == (logits.argmax(1) == golden["logits"].argmax(1)).mean()
+    )
+    assert artifact.checks["golden_mean_logit_difference"] < 0.05 * golden["logits"].std()
+    assert artifact.checks["int8_main_mean_logit_difference"] < 0.05 * golden["logits"].std()
+    assert artifact.checks["calibration_faces"] == 14
+    # every channel of conv1 has a scale below FP16's normal numbers; 2^-24 of 4.5e-5 is 0.13 %
+    assert 2**-11 < artifact.checks["largest_scale_rounding"] < 0.005
+
+
+def test_the_typed_record_names_what_is_not_int8_and_what_is_fp32(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    manifest = int8_from_bundle(make_bundle(model), face_index(), CONFIG).manifest
+    kept = manifest.artifact(Precision.INT8, "typed").float_nodes
+    assert list(kept) == ["/n49/Conv", "/n0/Cast", "/n1/Transpose", "/n2/Sub"]
+
+
+def test_what_the_fp16_model_keeps_in_fp32_stays_there_in_the_typed_one(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = make_bundle(model)
+    fp32 = bundle.manifest.artifact(Precision.FP32)
+    known = {"/n49/Conv": "large", "/n50/Flatten": "large"}
+    half = replace(fp32, precision=Precision.FP16, float_nodes=known)
+    write_manifest(bundle.path, replace(bundle.manifest, artifacts=(fp32, half)))
+    after = int8_from_bundle(open_bundle(bundle.path), face_index(), CONFIG)
+    typed = onnx.load(after.model(Precision.INT8, "typed")[0])
+    head = next(node for node in typed.graph.node if node.name == "/n49/Conv")
+    stored = {item.name: item.data_type for item in typed.graph.initializer}
+    assert {stored[name] for name in head.input[1:]} == {onnx.TensorProto.FLOAT}
+
+
+def test_weights_of_the_typed_model_take_one_byte_or_two(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    manifest = int8_from_bundle(make_bundle(model), face_index(), CONFIG).manifest
+    main, typed = (manifest.artifact(Precision.INT8, name) for name in ("main", "typed"))
+    sizes = {item.name: int(np.prod(item.dims)) for item in model.graph.initializer}
+    int8 = sum(size for name, size in sizes.items() if name in {f"c{i}" for i in range(1, 41, 2)})
+    rest = sum(sizes.values()) - int8
+    assert main.checks["weight_bytes"] == int8 + 4 * rest
+    assert typed.checks["weight_bytes"] == int8 + 2 * rest
+
+
+def test_the_calibration_cache_has_the_ranges_of_the_qdq_model_and_those_in_between(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    header, *lines = bundle.verified("calibration.cache").read_text().splitlines()
+    assert header == "TRT-100300-EntropyCalibration2"
+    scales = {
+        name: struct.unpack(">f", bytes.fromhex(digits))[0]
+        for name, digits in (line.split(": ") for line in lines)
+    }
+    ranges = json.loads((bundle.path / "calibration.json").read_text())["amax"]
+    assert scales["t2"] == np.float32(ranges["t2"] / 127)
+    assert all(scales[name] == np.float32(amax / 127) for name, amax in ranges.items())
+    # 21 quantized tensors, 8 convolutions before an Add, and what stands before a Relu
+    assert len(scales) == 21 + 8 + 16
+    assert scales["t3"] == scales["t5"]
+
+
+def test_a_branch_that_is_constant_gets_no_range_and_stops_nothing(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    # An untrained block: its last convolution gives 0 everywhere.
+    silent = with_bias(with_bias(model, "c5", 0.0), "c6", 0.0)
+    bundle = int8_from_bundle(make_bundle(silent), face_index(), CONFIG)
+    names = {
+        line.split(": ")[0] for line in (bundle.path / "calibration.cache").read_text().splitlines()
+    }
+    assert "t8" not in names
+    assert {"t7", "t9", "t10", "t13"} <= names
 
 
 def test_calibration_json_has_every_image_with_its_hash(

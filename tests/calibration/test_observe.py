@@ -68,6 +68,28 @@ def test_logits_are_those_of_the_plain_model(model: onnx.ModelProto, faces_nhwc:
     np.testing.assert_allclose(seen.logits, expected, rtol=1e-4, atol=1e-3)
 
 
+def test_extremes_are_kept_without_counting(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    seen = observe(model, ["t2"], batches(faces_nhwc, 5), extremes=["t3", "t2", "t49"])
+    counted = observe(model, ["t2", "t3", "t49"], batches(faces_nhwc, 5))
+    assert list(seen.histograms) == ["t2"]
+    assert seen.absmax == counted.absmax
+    assert seen.absmax["t3"] == counted.histograms["t3"].amax
+    assert seen.absmax["logits"] == np.abs(seen.logits).max()
+
+
+def test_nan_and_infinity_among_the_extremes_are_kept(
+    model: onnx.ModelProto, faces_nhwc: np.ndarray
+):
+    broken = onnx.ModelProto()
+    broken.CopyFrom(model)
+    bias = next(item for item in broken.graph.initializer if item.name == "c2")
+    values = np.zeros(16, np.float32)
+    values[0] = np.nan
+    bias.CopyFrom(numpy_helper.from_array(values, "c2"))
+    seen = observe(broken, ["t2"], batches(faces_nhwc, 5), extremes=["t3"])
+    assert np.isnan(seen.absmax["t3"])
+
+
 def test_progress_adds_up_to_the_number_of_faces(model: onnx.ModelProto, faces_nhwc: np.ndarray):
     steps: list[int] = []
     observe(model, ["t2"], batches(faces_nhwc, 5), progress=steps.append)

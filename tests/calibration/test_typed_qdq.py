@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from edge_arm.calibration.graph import Edge
 from edge_arm.calibration.half_range import float_tensors, nodes_in_float32
@@ -79,6 +80,14 @@ def test_it_answers_like_the_other_int8_model_and_like_fp32(
     # FP16 adds 2^-11 to steps of 1/127: the error is INT8's, not larger by more than its chance.
     assert apart < 1.5 * main
     assert apart < 0.1 * reference.std()
+
+
+def test_onnxs_own_evaluator_answers_alike_on_the_file_as_it_is(
+    model: onnx.ModelProto, typed: TypedGraph, faces_nhwc: np.ndarray
+):
+    reference = answers(model, faces_nhwc[:3])
+    (found,) = ReferenceEvaluator(typed.model).run(None, {"faces": faces_nhwc[:3]})
+    assert np.abs(found - reference).mean() < 0.1 * reference.std()
 
 
 def test_onnx_runtime_truncates_fp16_where_the_standard_rounds(

@@ -145,6 +145,7 @@ def test_every_model_of_a_bundle_parses_and_builds_unchanged(
     fp32 = sizes["model.fp32.onnx"]
     assert sizes["model.fp16.onnx"] < 0.6 * fp32
     assert sizes["model.int8.onnx"] < 0.4 * fp32
+    assert sizes["model.int8.typed.onnx"] < 0.4 * fp32
 
 
 @pytest.fixture
