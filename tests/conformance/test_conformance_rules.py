@@ -8,12 +8,17 @@ import textwrap
 import pytest
 from device_fakes import ALL_VERSIONS
 from device_fakes.conformance import check
+from device_fakes.conformance_values import Package
 
 OLD, NEW = "8.6.1", "11.1.0"
+PACKAGE = Package(
+    any_fields=frozenset({"engine"}),
+    functions={"layers_of": "Iterator[Any]", "anything": "Any", "engines": "dict[str, Engine]"},
+)
 
 
 def findings(source: str, version: str, library: str = "tensorrt") -> tuple[str, ...]:
-    return check(ast.parse(textwrap.dedent(source)), library, version, fields=("engine",)).findings
+    return check(ast.parse(textwrap.dedent(source)), library, version, package=PACKAGE).findings
 
 
 GUARDED = {
@@ -101,6 +106,10 @@ REFUSED = {
     "a result that is not told": "builder.get_plugin_registry().all_creators",
     "arguments that are not told": "builder.create_network(*things)",
     "a capability": "tensorrt.capabilities.precision_flag",
+    "an item of what a function of ours gives": "[layer.nam for layer in layers_of(network)]",
+    "what a function of ours gives, by its variable's name": "network = anything(); network.nam",
+    "what a function of ours gives, without a name for it": "it = anything(); it.name",
+    "an item of a parameter that is a list": "[layer.nam for layer in many]",
     "inside of a nested function": "def inner(): network.num_layer",
     "inside of a lambda": "lambda: network.num_layer",
 }
@@ -110,9 +119,14 @@ REFUSED = {
 def test_what_is_not_in_the_record_is_found(line: str) -> None:
     source = (
         "def build(tensorrt: TensorRT, trt: Any, builder: Any, network: Any, builder_config: Any,"
-        f" thing: Any, holder: Holder):\n    {line}\n"
+        f" thing: Any, holder: Holder, many: list[Any]):\n    {line}\n"
     )
     assert findings(source, NEW)
+
+
+def test_a_name_means_nothing_where_the_class_is_ours() -> None:
+    source = "def run():\n    for engine in engines().values():\n        engine.plan\n"
+    assert findings(source, NEW) == ()
 
 
 def test_what_is_in_the_record_is_not_found() -> None:

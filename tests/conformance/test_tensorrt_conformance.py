@@ -13,8 +13,8 @@ import pytest
 from device_fakes.conformance import (
     Conformance,
     Source,
-    any_fields,
     check,
+    package_of,
     sources,
     versions_of,
 )
@@ -22,9 +22,12 @@ from device_fakes.conformance_mutants import lost_guards, typos, wrong_calls
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = sources(REPOSITORY)
-FIELDS = any_fields(REPOSITORY)
+PACKAGE = package_of(REPOSITORY)
 LEAST_TOUCHES = {"tensorrt": 200, "pycuda": 60, "cuda-python": 80}
 """In all files; far fewer would mean that the walk no longer sees them."""
+
+OF_WHAT_WORKS = ("capabilities.dla",)
+"""DLA's names exist in every release, whether a DLA works or not: no record can miss them."""
 
 
 @cache
@@ -33,7 +36,7 @@ def tree_of(source: Source) -> ast.Module:
 
 
 def checked(source: Source, version: str) -> Conformance:
-    return check(tree_of(source), source.library, version, fields=FIELDS)
+    return check(tree_of(source), source.library, version, package=PACKAGE)
 
 
 def is_found(source: Source) -> bool:
@@ -102,6 +105,8 @@ def test_every_lost_guard_is_found() -> None:
         if source.library != "tensorrt":
             continue
         for text, mutants in lost_guards(tree_of(source)):
+            if text.endswith(OF_WHAT_WORKS):
+                continue
             guards += 1
             found = False
             for mutant in mutants:

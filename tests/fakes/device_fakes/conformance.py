@@ -2,14 +2,15 @@
 
 What a reader of the checked files has to know:
 
-1. **Which files**: every file of the package that imports `tensorrt`, or takes a `TensorRT` of
+1. **Which files**: every file of the package that imports `tensorrt`, or anything from
    `runtime/tensorrt_library.py`, is checked for all five recorded versions; every file that
    imports `pycuda` or `cuda.bindings` is checked against that record.
 2. **What is a TensorRT object**: what a known call returns (`builder.create_network(...)` is an
    INetworkDefinition, `network.get_layer(0).get_output(0)` an ITensor; the table is
-   TENSORRT_RESULTS), and a parameter, field or variable that is annotated `Any` and has one of the
-   NAMES below. In these files such a name means that class and nothing else. `tensorrt.module` of
-   a `TensorRT`, or a parameter `trt: Any`, is the module.
+   TENSORRT_RESULTS), and a parameter or field that is annotated `Any`, or a variable that gets the
+   result of a function of ours that is annotated so, if it has one of the NAMES below. In these
+   files such a name means that class and nothing else. `tensorrt.module` of a `TensorRT`, or a
+   parameter `trt: Any`, is the module.
 3. **What is refused**: an attribute, method, argument, enum value that a version does not have and
    that is not behind a guard that is false for that version; and an attribute of an `Any` whose
    class cannot be told, so that nothing escapes.
@@ -23,13 +24,12 @@ What a reader of the checked files has to know:
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from device_fakes.conformance_api import Api, cuda_python_api, pycuda_api, tensorrt_api
-from device_fakes.conformance_values import CallSite, Language, Values
+from device_fakes.conformance_values import CallSite, Language, Package, Values
 from device_fakes.conformance_walk import Walk
 from device_fakes.records import ALL_VERSIONS
 
@@ -119,21 +119,23 @@ def sources(repository: Path) -> list[Source]:
     return found
 
 
-def any_fields(repository: Path) -> frozenset[str]:
-    """Names of all fields of classes in the package that are annotated `Any`."""
-    found = set()
+def package_of(repository: Path) -> Package:
+    """What is annotated `Any` anywhere in the package."""
+    fields, functions = set(), {}
     for folder in FOLDERS:
         for path in sorted((repository / folder).rglob("*.py")):
             for item in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(item, ast.ClassDef):
-                    found |= {
+                    fields |= {
                         part.target.id
                         for part in item.body
                         if isinstance(part, ast.AnnAssign)
                         and isinstance(part.target, ast.Name)
                         and ast.unparse(part.annotation) == "Any"
                     }
-    return frozenset(found)
+                elif isinstance(item, ast.FunctionDef) and item.returns is not None:
+                    functions[item.name] = ast.unparse(item.returns)
+    return Package(frozenset(fields), functions)
 
 
 def versions_of(library: str) -> tuple[str, ...]:
@@ -141,21 +143,21 @@ def versions_of(library: str) -> tuple[str, ...]:
     return ALL_VERSIONS if library == "tensorrt" else ("",)
 
 
-def check(tree: ast.Module, library: str, version: str, *, fields: Iterable[str]) -> Conformance:
+def check(tree: ast.Module, library: str, version: str, *, package: Package) -> Conformance:
     """Hold a file against the record of one version.
 
     Args:
         tree: of the file.
         library: one of `LIBRARIES`.
         version: of TensorRT; empty for the others.
-        fields: see `any_fields`.
+        package: that the file is part of.
     """
     capabilities = None
     if library == "tensorrt":
         from edge_arm.runtime.tensorrt_versions import capabilities_of
 
         capabilities = capabilities_of(version)
-    values = Values(_api(library, version), LIBRARIES[library], capabilities, frozenset(fields))
+    values = Values(_api(library, version), LIBRARIES[library], capabilities, package)
     Walk(values).file(tree)
     return Conformance(tuple(values.findings), tuple(values.attributes), tuple(values.calls))
 
@@ -176,7 +178,7 @@ def _libraries(tree: ast.Module) -> list[str]:
         elif isinstance(item, ast.ImportFrom):
             names = [item.module or "", *(f"{item.module}.{alias.name}" for alias in item.names)]
         for name in names:
-            if name == "tensorrt" or name.endswith("runtime.tensorrt_library.TensorRT"):
+            if name == "tensorrt" or name.endswith("runtime.tensorrt_library"):
                 found.add("tensorrt")
             if name.split(".")[0] == "pycuda":
                 found.add("pycuda")

@@ -25,8 +25,9 @@ class Kind:
 
     Attributes:
         sort: "module", "class", "instance", "enum" (the class), "value" (of an enum), "function",
-            "many" (a list of `inner`), "capabilities", "tensorrt" (runtime's TensorRT),
-            "known" (a bool), "any", "plain" or "unknown".
+            "many" (a list of `inner`), "pair" (number and `inner`), "pinned" (an array of
+            pycuda), "capabilities", "tensorrt" (runtime's TensorRT), "known" (a bool), "any",
+            "plain" or "unknown".
         name: of the class, enum or function; for "any" what it is, in words.
         inner: of the items of "many"; of what a "function" returns.
         forms: ways to call a "function".

@@ -18,6 +18,9 @@ from device_fakes.conformance_api import (
 )
 
 CAPABILITIES, TENSORRT = Kind("capabilities"), Kind("tensorrt")
+NAMELESS = unresolved("something that is annotated Any")
+"""What a function of ours gives; the variable that gets it says what it is."""
+
 OF_TENSORRT = {
     "module": Kind("module"),
     "capabilities": CAPABILITIES,
@@ -44,6 +47,19 @@ class Language:
 
 
 @dataclass(frozen=True)
+class Package:
+    """What the other files say.
+
+    Attributes:
+        any_fields: fields that are annotated `Any` in any class.
+        functions: what each function is annotated to return, by name.
+    """
+
+    any_fields: frozenset[str]
+    functions: dict[str, str]
+
+
+@dataclass(frozen=True)
 class CallSite:
     """A call of the library.
 
@@ -66,7 +82,7 @@ class Values:
         api: record to hold them against.
         language: of the file.
         capabilities: that decide the guards; None where there are none.
-        any_fields: fields that are annotated `Any` in any class of the package.
+        package: that the file is part of.
         functions: at the top level of the file, by name.
         named: of these, the ones that live code names.
         findings: what does not conform, "line: what".
@@ -77,7 +93,7 @@ class Values:
     api: Api
     language: Language
     capabilities: Any
-    any_fields: frozenset[str]
+    package: Package
     functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -170,7 +186,7 @@ class Values:
                 return TENSORRT
             if item.attr == "capabilities":
                 return CAPABILITIES
-            return self._by_name(item.attr) if item.attr in self.any_fields else UNKNOWN
+            return self._by_name(item.attr) if item.attr in self.package.any_fields else UNKNOWN
         if of.sort in ("plain", "known", "many", "function"):
             return PLAIN
         return self._looked_up(item, of, item.attr)
@@ -225,8 +241,12 @@ class Values:
 
     def _returned(self, item: ast.Call, function: Kind) -> Kind:
         """What a function of this file gives, if all its returns say the same."""
-        if not isinstance(item.func, ast.Name) or item.func.id not in self.functions:
+        if isinstance(item.func, ast.Name) and item.func.id == "load_tensorrt":
+            return TENSORRT
+        if not isinstance(item.func, ast.Name):
             return UNKNOWN
+        if item.func.id not in self.functions:
+            return _annotated_result(self.package.functions.get(item.func.id, ""))
         body = self.functions[item.func.id]
         scope: dict[str, Kind] = {}
         for part in ast.walk(body):
@@ -234,7 +254,9 @@ class Values:
                 self.note_import(part, scope)
         returns = [part.value for part in ast.walk(body) if isinstance(part, ast.Return)]
         kinds = {scope.get(part.id, UNKNOWN) for part in returns if isinstance(part, ast.Name)}
-        return kinds.pop() if len(kinds) == 1 and len(returns) == 1 else UNKNOWN
+        found = kinds.pop() if len(kinds) == 1 and len(returns) == 1 else UNKNOWN
+        told = ast.unparse(body.returns) if body.returns is not None else ""
+        return found if found != UNKNOWN else _annotated_result(told)
 
     def _handed_over(self, item: ast.Call, kinds: list[Kind]) -> None:
         for position, kind in enumerate(kinds):
@@ -302,9 +324,7 @@ class Values:
     ) -> None:
         """Give names what they are assigned, and check attributes that are set."""
         if isinstance(target, ast.Name):
-            # A convention outweighs what is not known.
-            known = value if value.sort != "unknown" else self._by_convention(target.id)
-            scope[target.id] = known
+            scope[target.id] = self._by_name(target.id) if value == NAMELESS else value
         elif isinstance(target, ast.Tuple | ast.List):
             parts = source.elts if isinstance(source, ast.Tuple | ast.List) else None
             for position, part in enumerate(target.elts):
@@ -341,10 +361,7 @@ class Values:
             name = target.attr.lstrip("_")
         if told in ("Any", "Any | None") and name is not None:
             return self._by_name(name)
-        return UNKNOWN
-
-    def _by_convention(self, name: str) -> Kind:
-        return self._by_name(name) if name in self.language.names else UNKNOWN
+        return _annotated_result(told)
 
     def _by_name(self, name: str) -> Kind:
         told = self.language.names.get(name.lstrip("_"))
@@ -374,3 +391,9 @@ class Values:
         finding = f"line {getattr(item, 'lineno', 0)}: {text}"
         if finding not in self.findings:
             self.findings.append(finding)
+
+
+def _annotated_result(told: str) -> Kind:
+    if told in ("Any", "Any | None"):
+        return NAMELESS
+    return many(NAMELESS) if "[Any" in told and not told.startswith("dict") else UNKNOWN

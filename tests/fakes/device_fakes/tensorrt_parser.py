@@ -70,16 +70,13 @@ class Parser:
         self._errors.clear()
 
     def get_flag(self, flag: Any) -> bool:
-        return bool(self._flags_value() >> int(flag) & 1)
+        return bool(self.flags >> int(flag) & 1)
 
     def set_flag(self, flag: Any) -> None:
-        self.flags = self._flags_value() | 1 << int(flag)
+        self.flags = self.flags | 1 << int(flag)
 
     def clear_flag(self, flag: Any) -> None:
-        self.flags = self._flags_value() & ~(1 << int(flag))
-
-    def _flags_value(self) -> int:
-        return int(self.flags)
+        self.flags = self.flags & ~(1 << int(flag))
 
     def _refuse(self, refusal: Refusal) -> bool:
         trt = self._trt
