@@ -64,6 +64,7 @@ class Machine:
         swap_free_bytes: of it.
         power_mode: of a Jetson, such as "15W (mode 2)".
         clocks: by name ("cpu", "gpu"), now and at most; a GPU's only on a Jetson.
+        driver: version of NVIDIA's kernel driver, such as "540.4.0".
     """
 
     python: str
@@ -80,6 +81,7 @@ class Machine:
     swap_free_bytes: int
     power_mode: str
     clocks: dict[str, str]
+    driver: str = ""
 
     @property
     def is_jetson(self) -> bool:
@@ -113,6 +115,7 @@ def machine_facts(root: Path = Path("/")) -> Machine:
             _text(root, "var/lib/nvpmodel/status"), _text(root, "etc/nvpmodel.conf")
         ),
         clocks=_clocks(root),
+        driver=_driver(_text(root, "proc/driver/nvidia/version")),
     )
 
 
@@ -155,6 +158,12 @@ def _l4t(text: str) -> str:
     """Version in a line such as "# R36 (release), REVISION: 4.3, GCID: ..."."""
     match = re.search(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)", text)
     return f"{match[1]}.{match[2]}" if match else ""
+
+
+def _driver(text: str) -> str:
+    """Version in a line such as "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03 ..."."""
+    match = re.search(r"\b\d{3,}\.\d+(?:\.\d+)?\b", text)
+    return match[0] if match else ""
 
 
 def _power_mode(status: str, configuration: str) -> str:

@@ -20,6 +20,11 @@ ORIN_NANO = {
     ),
     "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
     "proc/sys/kernel/osrelease": "5.15.148-tegra\n",
+    "proc/driver/nvidia/version": (
+        "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  "
+        "(buildbrain@mobile-u64)  Tue Jan  7 17:35:12 PST 2025\n"
+        "GCC version:  collect2: error: ld returned 1 exit status\n"
+    ),
     "proc/meminfo": (
         "MemTotal:        7802892 kB\nMemFree:          312044 kB\nMemAvailable:    5120000 kB\n"
         "SwapTotal:       3901440 kB\nSwapFree:        3901000 kB\n"
@@ -72,6 +77,7 @@ def test_a_jetson_is_read_from_its_files(tmp_path: Path) -> None:
         swap_free_bytes=3_994_624_000,
         power_mode="MAXN_SUPER (mode 2)",
         clocks={"cpu": "1344 MHz of at most 1728 MHz", "gpu": "306 MHz of at most 1020 MHz"},
+        driver="540.4.0",
     )
     assert machine_facts(tmp_path).is_jetson
 
@@ -99,6 +105,7 @@ def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     assert (machine.system, machine.board, machine.l4t, machine.jetpack) == ("", "", "", "")
     assert (machine.memory_total_bytes, machine.swap_total_bytes) == (0, 0)
     assert (machine.power_mode, machine.clocks, machine.is_jetson) == ("", {}, False)
+    assert machine.driver == ""
 
 
 def test_files_that_are_not_what_they_should_be_are_no_error(tmp_path: Path) -> None:
