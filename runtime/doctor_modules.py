@@ -68,15 +68,7 @@ def look_at_module(name: str) -> ModuleFinding:
     Args:
         name: dotted.
     """
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name in _parents(name):
-            return ModuleFinding(installed=False)
-        return ModuleFinding(error=reason_of(error))
-    except BaseException as error:  # some call sys.exit
-        return ModuleFinding(error=reason_of(error))
-    return ModuleFinding(version=str(getattr(module, "__version__", "")))
+    return _tried(name)[0]
 
 
 def look_at_onnxruntime() -> OnnxRuntimeFinding:
@@ -85,10 +77,9 @@ def look_at_onnxruntime() -> OnnxRuntimeFinding:
     A provider that is listed was compiled in, no more: what it links to (CUDA, cuDNN, TensorRT)
     is found out by the loader, as it would be when a session is made.
     """
-    found = look_at_module("onnxruntime")
+    found, module = _tried("onnxruntime")
     if not found.works:
         return OnnxRuntimeFinding(installed=found.installed, error=found.error)
-    module: Any = importlib.import_module("onnxruntime")
     try:
         providers = tuple(module.get_available_providers())
     except Exception as error:  # an empty namespace, left by a removal that went half-way
@@ -104,14 +95,15 @@ def look_at_onnxruntime() -> OnnxRuntimeFinding:
 
 def look_at_rtx() -> ModuleFinding:
     """Register the TensorRT-RTX plugin with ONNX Runtime and ask for its devices."""
-    plugin = look_at_module("onnxruntime_ep_nv_tensorrt_rtx")
-    if not plugin.works:
-        return plugin
+    plugin, _ = _tried("onnxruntime_ep_nv_tensorrt_rtx")
+    runtime_found, runtime = _tried("onnxruntime")
+    if not plugin.works or not runtime_found.works:
+        return plugin  # what is wrong with ONNX Runtime is a finding of its own
     from edge_arm.runtime.rtx_plugin import rtx_devices
 
     try:
-        rtx_devices(importlib.import_module("onnxruntime"))
-    except (BackendUnavailableError, ImportError) as error:
+        rtx_devices(runtime)
+    except BackendUnavailableError as error:
         return ModuleFinding(version=plugin.version, error=reason_of(error))
     return plugin
 
@@ -120,6 +112,19 @@ def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+def _tried(name: str) -> tuple[ModuleFinding, Any]:
+    """What a module says when it is imported, and the module if it works."""
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in _parents(name):
+            return ModuleFinding(installed=False), None
+        return ModuleFinding(error=reason_of(error)), None
+    except BaseException as error:  # some call sys.exit
+        return ModuleFinding(error=reason_of(error)), None
+    return ModuleFinding(version=str(getattr(module, "__version__", ""))), module
 
 
 def _parents(name: str) -> set[str]:
