@@ -232,7 +232,7 @@ def _require_dla_core(num_cores: int, core: int) -> None:
 def _advice(reason: str) -> str:
     low = reason.lower()
     if "memory" in low:
-        return "give it more: --workspace lower, --batch smaller, or stop other programs"
+        return "lower --workspace, take a smaller --batch, or end other programs"
     if "could not find any implementation" in low:
         return (
             "a larger --workspace allows more kernels; if the layer is INT8, this GPU may have no "

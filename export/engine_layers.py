@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edge_arm.export.engine_network import Convolution, carries
+from edge_arm.export.engine_network import Convolution, carries, node_of_layer
 from edge_arm.runtime.errors import EngineError
 from edge_arm.runtime.manifest import Precision
 
@@ -190,16 +190,19 @@ def _not_as_meant(layers: list[EngineLayer], expected: LayerExpectation) -> dict
     found = {}
     for convolution in expected.convolutions:
         name = convolution.name
-        if name in expected.float_nodes:
+        if node_of_layer(name, expected.float_nodes) is not None:
             continue
         if expected.on_dla and name not in expected.dla_fallback:
             if _lacks_range(convolution, expected):
                 found[name] = f"FP16 on the DLA: {_NO_RANGE}"
             continue
-        layer = next((layer for layer in layers if name in layer.nodes), None)
-        if layer is None or layer.precision != wanted:
-            runs_in = "not told" if layer is None else layer.precision
-            found[name] = f"{runs_in}: {_reason(convolution, layer, expected)}"
+        # More than one layer may name it: what prepares its weights or its input does too.
+        made = [layer for layer in layers if node_of_layer(name, layer.nodes) is not None]
+        if any(layer.precision == wanted for layer in made):
+            continue
+        layer = made[-1] if made else None
+        runs_in = "not told" if layer is None else layer.precision
+        found[name] = f"{runs_in}: {_reason(convolution, layer, expected)}"
     return found
 
 

@@ -10,7 +10,7 @@ Shapes: N faces, S model input size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ def carries(convolution: Convolution, precision: Precision) -> bool:
     return convolution.half if precision is Precision.FP16 else convolution.quantized
 
 
-def node_of_layer(name: str, nodes: dict[str, str]) -> str | None:
+def node_of_layer(name: str, nodes: Collection[str]) -> str | None:
     """The ONNX node that a layer was made from; the parser numbers the second of a name."""
     return next((item for item in (name, re.sub(r"_\d+$", "", name)) if item in nodes), None)
 

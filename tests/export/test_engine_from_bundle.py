@@ -215,7 +215,8 @@ def test_a_cache_that_does_not_fit_is_said_and_started_anew(
     named = tmp_path / "mine.cache"
     named.write_bytes(timings if content == "another GPU" else b"\x89PNG")
     before = named.read_bytes()
-    record = build(FakeMachine(), bundle, BuildConfig(Precision.FP16, timing_cache=named))
+    config = BuildConfig(Precision.FP16, timing_cache=named, builds=2)
+    record = build(FakeMachine(), bundle, config)
     assert f"the timing cache {named} is not used" in caplog.text
     assert named.read_bytes() == before
     beside = plan_path_of(bundle, record).with_name("timing.cache").read_bytes()

@@ -139,6 +139,15 @@ def test_a_convolution_of_its_own_was_chosen_by_time() -> None:
     assert "TensorRT timed FP16 as faster" in _reason(alone)
 
 
+def test_what_prepares_the_weights_of_a_convolution_is_not_taken_for_it() -> None:
+    layers = [
+        _separate("__myl_Cast_myl0_0", "Half", ("/conv1", "/conv2")),
+        _separate("__myl_Conv_myl0_1", "Int8", ("/conv1",)),
+        _separate("__myl_Conv_myl0_2", "Int8", ("/conv2",)),
+    ]
+    assert layer_report(json.dumps({"Layers": layers}), EXPECTED).not_as_meant == {}
+
+
 def test_a_convolution_that_no_layer_names_is_not_said_to_be_int8() -> None:
     gone = json.dumps({"Layers": [_combined("/other", "Row major linear Int8 format")]})
     assert _reason(gone).startswith("not told: no layer of the engine names it")

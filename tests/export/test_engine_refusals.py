@@ -185,7 +185,10 @@ def test_a_batch_that_the_device_cannot_hold_says_what_to_lower(bundle: Bundle) 
 
 def test_memory_that_runs_out_all_the_same_is_told_with_what_to_lower(bundle: Bundle) -> None:
     machine = FakeMachine(memory_bytes=300_000)  # this machine's own memory passes the preflight
-    with pytest.raises(EngineError, match=r"could not build .*OutOfMemory.*--batch smaller"):
+    with pytest.raises(
+        EngineError,
+        match=r"could not build .*OutOfMemory.*lower --workspace, take a smaller --batch",
+    ):
         build(machine, bundle, BuildConfig(Precision.FP32))
 
 
