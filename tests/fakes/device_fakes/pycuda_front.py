@@ -34,7 +34,7 @@ def pycuda_driver_module(gpu: Gpu) -> types.ModuleType:
     for name, values in record["enums"].items():
         setattr(module, name, type(name, (), dict(values)))
     front = Front(gpu, module)
-    for name, kind in _classes(front).items():
+    for name, kind in CLASSES.items():
         setattr(module, name, recorded_type(name, record["classes"][name], kind, front))
     for alias, name in record["aliases"].items():
         setattr(module, alias, getattr(module, name))
@@ -257,15 +257,13 @@ class Event:
             self.front.clean_up(self.context, "event", lambda: streams.destroy_event(gpu, native))
 
 
-def _classes(front: Front) -> dict[str, type]:
-    del front
-    return {
-        "Device": Device,
-        "Context": PrimaryContext,
-        "Stream": Stream,
-        "Event": Event,
-        **memory_types(),
-    }
+CLASSES: dict[str, type] = {
+    "Device": Device,
+    "Context": PrimaryContext,
+    "Stream": Stream,
+    "Event": Event,
+    **memory_types(),
+}
 
 
 def _functions(front: Front) -> dict[str, Callable[..., Any]]:
