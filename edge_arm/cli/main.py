@@ -19,6 +19,7 @@ from edge_arm.cli.build import build
 from edge_arm.cli.calibrate import calibrate
 from edge_arm.cli.data import data_app
 from edge_arm.cli.demo import demo
+from edge_arm.cli.doctor import doctor
 from edge_arm.cli.export import export
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Put a facial-expression model (ResNet-18 + ARM) on a Jetson and prove what it cost.",
 )
-for command in (demo, train, export, calibrate, build, measure, inspect):
+for command in (demo, train, export, calibrate, build, measure, inspect, doctor):
     app.command()(command)
 app.add_typer(data_app, name="data")
 
