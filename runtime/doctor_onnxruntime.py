@@ -91,7 +91,7 @@ def rtx_fault(seen: Inventory) -> Fault | None:
     if fault is not None:
         return fault
     if found.gpu.compute_capability < RTX_OLDEST_GPU:
-        return Fault("TensorRT-RTX needs an RTX card; use TensorRT engines")
+        return Fault("TensorRT-RTX needs an RTX card, Ampere or newer; use TensorRT engines")
     if cuda_major(seen) < RTX_CUDA:
         return Fault(
             f"the driver runs CUDA {found.gpu.cuda}, TensorRT-RTX needs {RTX_CUDA}",
