@@ -30,10 +30,10 @@ def doctor(
     if json:
         typer.echo(json_format.dumps(diagnosis_to_json(diagnosis), indent=2))
     else:
-        typer.echo("\n".join(_lines(diagnosis)))
+        typer.echo("\n".join(report_lines(diagnosis)))
 
 
-def _lines(diagnosis: Diagnosis) -> list[str]:
+def report_lines(diagnosis: Diagnosis) -> list[str]:
     """The report as text of 80 columns; commands alone are never broken, so they can be copied."""
     lines = ["This machine"]
     for fact in diagnosis.facts:
