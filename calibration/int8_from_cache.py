@@ -133,12 +133,13 @@ def int8_from_cache(
         models.save(staging)
         (staging / CACHE_NAME).write_text(cache_text(implicit), encoding="utf-8")
         typed = TypedReference(models.typed.model)
-        comparison = None
         with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
-            checks = [
+            answering = {FROM_CACHE: int8.infer, FROM_CACHE_TYPED: typed.infer}
+            main_checks, typed_checks = (
                 difference("golden", golden["logits"], infer(golden["images"]))
-                for infer in (int8.infer, typed.infer)
-            ]
+                for infer in answering.values()
+            )
+            comparison = None
             if ours is not None:
                 onnx.save(int8_graph(model, plan, ours.calibration.amax), staging / _OURS_NAME)
                 with (
@@ -147,12 +148,13 @@ def int8_from_cache(
                 ):
                     comparison = compare_models(
                         reference.infer,
-                        {FROM_CACHE: int8.infer, FROM_CACHE_TYPED: typed.infer, OURS: own.infer},
+                        {**answering, OURS: own.infer},
                         faces=ours.held_out,
                         spec=manifest.preprocess,
                         progress=progress,
                     )
-        unknown = tuple(name for name in cache.scales if name not in _tensor_names(model))
+        known = _tensor_names(model)
+        unknown = tuple(name for name in cache.scales if name not in known)
         table = CacheTable(
             cache=cache,
             unknown=len(unknown),
@@ -162,7 +164,7 @@ def int8_from_cache(
             tool_versions=tool_versions(),
         )
         write_table(staging / CALIBRATION_NAME, table)
-        artifacts = models.artifacts(staging, main_checks=checks[0], typed_checks=checks[1])
+        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
         after = add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
     return FromCache(after, cache, unknown, lacking, comparison)
 
