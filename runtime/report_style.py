@@ -23,8 +23,15 @@ p { margin: .4rem 0; max-width: 46rem; }
 .verdict p { font-size: 1.1rem; max-width: none; }
 .verdict strong { display: block; color: var(--tone); font-size: 1.4rem; line-height: 1.25; }
 .pass { --tone: var(--pass); } .fail { --tone: var(--fail); }
-.cannot_tell { --tone: var(--cannot_tell); } .none { --tone: var(--none); }
-b.pass, b.fail, b.cannot_tell { color: var(--tone); }
+.cannot_tell { --tone: var(--cannot_tell); } .verdict.quiet { --tone: var(--none); }
+b.pass, b.fail, b.cannot_tell, i.pass, i.fail { color: var(--tone); font-style: normal; }
+b.quiet { font-weight: 400; }
+.verdict.quiet, .verdict.quiet strong { color: inherit; }
+.alarm { border: 2px solid var(--fail); border-radius: .3rem; padding: .5rem .8rem;
+  max-width: none; }
+nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; padding: 0;
+  margin: 1rem 0 0; font-size: .92rem; }
+nav li { margin: 0; } a { color: var(--s0); }
 .quiet, caption, small { color: var(--quiet); }
 small { display: block; font-size: .82em; line-height: 1.3; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
@@ -48,6 +55,13 @@ table.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); te
 table.matrix thead td { border: 0; }
 td.same, td.zero { color: var(--quiet); }
 figure { margin: .5rem 0; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.2rem, 1fr)); gap: .9rem;
+  margin: .6rem 0; }
+.sheet figure { margin: 0; min-width: 0; break-inside: avoid; }
+.sheet img, .gone { display: block; width: 6rem; height: 6rem; border-radius: .2rem; margin: 0; }
+.gone { border: 1px dashed var(--rule); color: var(--quiet); font-size: .75rem; padding: .4rem; }
+figcaption { font-size: .82rem; line-height: 1.35; margin-top: .25rem; overflow-wrap: anywhere; }
+figcaption b, figcaption span { display: block; }
 svg.plot { display: block; width: 100%; max-width: 35rem; height: auto; }
 svg text { font-size: 13px; fill: var(--ink); paint-order: stroke; stroke: var(--paper);
   stroke-width: 4px; stroke-linejoin: round; }
@@ -58,6 +72,10 @@ line.margin { stroke: var(--fail); stroke-width: 2; stroke-dasharray: 6 4; }
 .s2 line.whisker { stroke: var(--s2); }
 line.whisker { stroke-width: 2; }
 .point.s0 { fill: var(--s0); } .point.s1 { fill: var(--s1); } .point.s2 { fill: var(--s2); }
+.point.ref { fill: var(--quiet); } polyline { fill: none; stroke-width: 2; }
+.s0 polyline { stroke: var(--s0); } .s1 polyline { stroke: var(--s1); }
+.s2 polyline { stroke: var(--s2); } .ref polyline { stroke: var(--quiet); }
+rect.bar { fill: var(--s0); }
 .faint { opacity: .45; }
 ul.legend { list-style: none; display: flex; gap: 1.25rem; margin: .25rem 0; padding: 0; }
 ul.legend li { display: flex; align-items: center; gap: .35rem; }

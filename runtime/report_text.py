@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge_arm.runtime.accuracy_drop import AccuracyDrop
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
@@ -69,6 +71,23 @@ def rate_text(images_per_second: float) -> str:
     return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"
 
 
+def faces_text(count: int) -> str:
+    """A number of faces with its noun: "1 face", "3,068 faces"."""
+    return f"{count:,} face{'' if count == 1 else 's'}"
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Names as in a sentence: "fear", "fear and disgust", "fear, disgust and anger"."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def small_number(value: float) -> str:
+    """A difference that may be tiny: "0", "3.1e-06", "0.012"."""
+    return "0" if value == 0.0 else f"{value:.2g}"
+
+
 def confidence_text(confidence: float) -> str:
     """A confidence as "95 %", with decimals only where it has some."""
     return f"{100.0 * confidence:g} %"
@@ -89,27 +108,80 @@ def drop_text(drop: AccuracyDrop) -> str:
 
 def verdict_sentence(report: Report) -> str:
     """The whole report in one sentence; what a reader who stops here must have read."""
-    faces = f"{report.data.num_images:,} face{'s' if report.data.num_images != 1 else ''}"
-    where = f"on {faces} of {report.data.name}"
+    where = f"on {faces_text(report.data.num_images)} of {report.data.name}"
     if not report.drops:
         return (
             f"FP32 answers {percent(report.reference.accuracy)} rightly {where}; the bundle has no "
             "other precision to compare with it."
         )
-    if report.gate is None or report.verdict is None:
-        drops = "; ".join(drop_text(drop) for drop in report.drops)
-        return f"{drops[0].upper()}{drops[1:]} {where}; no limit was set, so there is no verdict."
+    emotions = class_gate_text(report)
+    if report.gate is not None:
+        accuracy = _accuracy_verdict_text(report, where)
+        return f"{accuracy}; {emotions}." if emotions else f"{accuracy}."
+    drops = _joined(report.drops)
+    if emotions:
+        return f"{drops} {where}; {emotions}."
+    return f"{drops} {where}; no limit was set, so there is no verdict."
+
+
+def _accuracy_verdict_text(report: Report, where: str) -> str:
+    """What --max-drop came to: FAIL as soon as one candidate fails, PASS only if all pass."""
+    assert report.gate is not None
     limit = f"{100.0 * report.gate.max_drop:g} pp"
-    deciding = [drop for drop in report.drops if drop.verdict is report.verdict]
-    drops = "; ".join(drop_text(drop) for drop in deciding)
-    if report.verdict is Verdict.PASS:
-        return f"Shown to lose less than {limit} {where}: {drops}."
-    if report.verdict is Verdict.FAIL:
-        return f"Shown to lose at least {limit} {where}: {drops}."
+    given = {drop.verdict for drop in report.drops}
+    verdict = next((item for item in _WORST_FIRST if item in given), Verdict.PASS)
+    drops = "; ".join(drop_text(drop) for drop in report.drops if drop.verdict is verdict)
+    if verdict is Verdict.PASS:
+        return f"Shown to lose less than {limit} {where}: {drops}"
+    if verdict is Verdict.FAIL:
+        return f"Shown to lose at least {limit} {where}: {drops}"
     return (
-        f"The limit of {limit} lies inside the interval, so {faces} of {report.data.name} cannot "
-        f"tell: {drops}."
+        f"The limit of {limit} lies inside the interval, so "
+        f"{faces_text(report.data.num_images)} of {report.data.name} cannot tell: {drops}"
     )
+
+
+_WORST_FIRST = (Verdict.FAIL, Verdict.CANNOT_TELL)
+
+
+def _joined(drops: Sequence[AccuracyDrop]) -> str:
+    text = "; ".join(drop_text(drop) for drop in drops)
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def class_gate_text(report: Report) -> str | None:
+    """What --max-class-drop came to, as a part of a sentence; None without one."""
+    if report.class_gate is None or not report.drops:
+        return None
+    parts = []
+    for drop in report.drops:
+        name, verdict = precision_name(drop.candidate.precision), drop.classes.verdict
+        if verdict is Verdict.PASS:
+            parts.append(f"{name} is shown to lose less in each")
+        elif verdict is Verdict.FAIL:
+            parts.append(f"{name} is shown to lose at least that in {_emotions(drop, verdict)}")
+        else:
+            parts.append(f"{name} is undecided for {_emotions(drop, Verdict.CANNOT_TELL)}")
+    return f"by emotion, against {100.0 * report.class_gate:g} pp, {', '.join(parts)}"
+
+
+def _emotions(drop: AccuracyDrop, verdict: Verdict) -> str:
+    """The classes that withhold a PASS, or those that are shown to exceed the limit."""
+    names = [
+        drop.labels.classes[label]
+        for label, one in enumerate(drop.classes.drops)
+        if (
+            one is not None and class_exceeds(drop, one)
+            if verdict is Verdict.FAIL
+            else one is None or one.verdict is not Verdict.PASS
+        )
+    ]
+    return names_text(names)
+
+
+def class_exceeds(drop: AccuracyDrop, one: ClassDrop) -> bool:
+    """Whether a class is shown to lose more than the limit by emotion, all looks counted."""
+    return one.exceeds_p is not None and one.exceeds_p < (1.0 - drop.interval.confidence) / 2.0
 
 
 def gate_remarks(report: Report) -> tuple[str, ...]:
@@ -180,6 +252,7 @@ def not_said(report: Report) -> tuple[str, ...]:
         "Speed. images/s was taken while pictures were decoded on the same machine; it is no "
         "benchmark.",
     ]
+    lines += [f"Not measured. {sentence}" for sentence in report.not_measured]
     if small:
         lines.append(
             f"Single emotions. There are too few faces of {', '.join(small)} to show either "

@@ -92,8 +92,8 @@ def test_nothing_is_fetched_and_nothing_runs(report_from_answers: Make) -> None:
     parser = parsed(page)
     assert not {"script", "img", "iframe", "object", "image", "foreignobject"} & set(parser.tags)
     assert "url(" not in page and "@import" not in page
-    links = [value for name, value in parser.attributes if name in ("href", "src")]
-    assert links == ["data:,"]
+    links = {str(value) for name, value in parser.attributes if name in ("href", "src")}
+    assert {link for link in links if not link.startswith("#")} == {"data:,"}
     assert "default-src 'none'" in page
 
 
@@ -139,7 +139,7 @@ def test_the_limit_is_drawn_only_where_there_is_one(report_from_answers: Make) -
 def test_a_class_without_faces_is_said_to_have_none(report_from_answers: Make) -> None:
     report = report_from_answers(TARGETS, ANSWERS)
     assert "neutral, no face" in class_drop_plot(report)
-    assert "no face, nothing known" in html_from_report(report)
+    assert "nothing known" in html_from_report(report)
 
 
 @pytest.mark.parametrize(
