@@ -59,8 +59,9 @@ def _sheet(name: str, flipped: Sequence[FlippedFace], classes: Sequence[str]) ->
     figures = "".join(_figure(face, name, classes) for face in shown)
     return (
         f"<h3>{name}: {faces_text(len(flipped))} with another answer</h3>"
-        f'<p class="quiet">Largest margin of FP32 first{more}. The margin, in brackets, is the top '
-        "probability minus the second: near 0 the answer was a toss-up.</p>"
+        f'<p class="quiet">Largest margin of FP32 first{more}. Bold: the true emotion. The figure '
+        "behind an answer is its margin, the top probability minus the second: near 0 it was a "
+        "toss-up.</p>"
         f'<div class="sheet">{figures}</div>'
     )
 
@@ -82,8 +83,8 @@ def _answer(model: str, answer: str, margin: float, right: bool) -> str:
     mark, css = ("\u2713", "pass") if right else ("\u2717", "fail")
     word = "right" if right else "wrong"
     return (
-        f'<span>{model}: {answer} <i class="{css}" role="img" aria-label="{word}">{mark}</i> '
-        f"({margin:.2f})</span>"
+        f'<span>{model} {answer} <i class="{css}" role="img" aria-label="{word}">{mark}</i> '
+        f"{margin:.2f}</span>"
     )
 
 

@@ -8,7 +8,6 @@ from edge_arm.runtime.report_document import Document, Section, Tone
 from edge_arm.runtime.report_findings import alarms
 from edge_arm.runtime.report_sections_answers import (
     confusions_section,
-    drop_section,
     emotions_section,
     flips_section,
     precisions_section,
@@ -40,7 +39,6 @@ def document_from_report(report: Report, comparison: Comparison | None = None) -
     """
     sections: list[Section | None] = [
         precisions_section(report),
-        drop_section(report),
         None if comparison is None else changes_section(comparison),
         emotions_section(report),
         slices_section(report),

@@ -16,7 +16,6 @@ class Topic(Enum):
 
     PRECISIONS = "precisions"
     CHANGES = "changes"
-    DROP = "drop"
     EMOTIONS = "emotions"
     SLICES = "slices"
     FLIPS = "flips"

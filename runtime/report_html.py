@@ -7,7 +7,7 @@ Everything that comes from outside (names, versions, commands) is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from edge_arm.runtime.report_contact_sheet import contact_sheets
 from edge_arm.runtime.report_contents import document_from_report
 from edge_arm.runtime.report_document import Cell, Document, Matrix, Section, Table, Tone, Topic
 from edge_arm.runtime.report_plot_reliability import (
-    ReliabilityCurve,
     reliability_curves,
     reliability_plot,
 )
@@ -31,7 +30,11 @@ from edge_arm.runtime.report_plots import (
     source_drop_plot,
 )
 from edge_arm.runtime.report_style import STYLE
+from edge_arm.runtime.report_text import precision_name
 from edge_arm.runtime.storage import write_text
+
+_FEW = 8
+"""Fewer faces than this in the largest cell of a matrix are not shaded as if they were many."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -89,9 +92,14 @@ def html_from_report(
     )
 
 
+def _words(text: str) -> str:
+    """Text for the page; a unit stays on the line of its number."""
+    return escape(text).replace(" %", "&nbsp;%").replace(" pp", "&nbsp;pp")
+
+
 def _header(document: Document) -> str:
-    alarms = "".join(f'<p class="alarm">{escape(line)}</p>' for line in document.alarms)
-    remarks = "".join(f"<p>{escape(line)}</p>" for line in document.remarks)
+    alarms = "".join(f'<p class="alarm">{_words(line)}</p>' for line in document.alarms)
+    remarks = "".join(f"<p>{_words(line)}</p>" for line in document.remarks)
     contents = "".join(
         f'<li><a href="#{section.topic.value}">{escape(section.title)}</a></li>'
         for section in document.sections
@@ -99,17 +107,26 @@ def _header(document: Document) -> str:
     return (
         f"<header><h1>{escape(document.title)}</h1>"
         f'<div class="verdict {document.tone.value}"><p><strong>{escape(document.verdict)}</strong>'
-        f"{escape(document.sentence)}</p></div>{alarms}{remarks}"
+        f"{_words(document.sentence)}</p></div>{alarms}{remarks}"
         f'<nav aria-label="Sections"><ul>{contents}</ul></nav></header>'
     )
 
 
-def _section(section: Section, *, plots: str, behind: str) -> str:
+def _grid(blocks: Sequence[str]) -> str:
+    """Blocks side by side where there is room."""
+    return f'<div class="grid">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _section(section: Section, *, plots: Sequence[str], behind: str) -> str:
     """Words, then plots and tables side by side where there is room, then the small print."""
-    lead = "".join(f"<p>{escape(text)}</p>" for text in section.lead)
-    notes = "".join(f'<p class="quiet">{escape(text)}</p>' for text in section.notes)
-    tables = "".join(f"<div>{_table(table)}</div>" for table in section.tables)
-    figures = f'<div class="grid">{plots}{tables}</div>' if plots or tables else ""
+    lead = "".join(f"<p>{_words(text)}</p>" for text in section.lead)
+    notes = "".join(f'<p class="quiet">{_words(text)}</p>' for text in section.notes)
+    tables = [f"<div>{_table(table)}</div>" for table in section.tables]
+    if len(plots) == 1 and tables:  # beside one plot all tables stand below one another
+        columns = [*plots, f"<div>{''.join(tables)}</div>"]
+        figures = _grid(columns[::-1] if section.topic is Topic.PRECISIONS else columns)
+    else:
+        figures = _grid(plots) + _grid(tables)
     return (
         f'<section id="{section.topic.value}"><h2>{escape(section.title)}</h2>'
         f"{lead}{figures}{_points(section)}{notes}{behind}</section>"
@@ -120,7 +137,7 @@ def _points(section: Section) -> str:
     if not section.points:
         return ""
     if section.topic is Topic.LIMITS:
-        items = (f"<li><b>{escape(h)}.</b> {escape(rest)}</li>" for h, rest in section.points)
+        items = (f"<li><b>{escape(h)}.</b> {_words(rest)}</li>" for h, rest in section.points)
         return f"<ul>{''.join(items)}</ul>"
     tag = "code" if section.topic is Topic.PROVENANCE else "span"
     body = "".join(
@@ -156,7 +173,9 @@ def _cell(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.tone is not Tone.PLAIN and text:
         text = f'<b class="{cell.tone.value}">{text}</b>'
-    return text + (f"<small>{escape(cell.small)}</small>" if cell.small else "")
+    # On a phone small print breaks after "to", not into three lines.
+    small = escape(cell.small).replace(" to ", "&nbsp;to ")
+    return f"{text}<small>{small}</small>" if small else text
 
 
 def _matrix(matrix: Matrix) -> str:
@@ -181,7 +200,7 @@ def _matrix(matrix: Matrix) -> str:
             elif not count:
                 cells.append('<td class="zero">0</td>')
             else:
-                shade = 0.12 + 0.43 * count / largest
+                shade = 0.12 + 0.43 * count / max(largest, _FEW)
                 cells.append(
                     f'<td style="background: rgb(var(--heat) / {shade:.2f})">{count:,}</td>'
                 )
@@ -192,51 +211,45 @@ def _matrix(matrix: Matrix) -> str:
     )
 
 
-def _plots(topic: Topic, report: Report) -> str:
-    """The plots of a section; empty where it has none."""
+def _plots(topic: Topic, report: Report) -> list[str]:
+    """The plots of a section, as figures; empty where it has none."""
     draw = _PLOTS.get(topic)
-    return "" if draw is None else draw(report)
+    return [] if draw is None else [f"<figure>{content}</figure>" for content in draw(report)]
 
 
-def _drop_figure(report: Report) -> str:
-    limit = (
-        ""
-        if report.gate is None
-        else f'<p class="quiet"><span class="key"></span> limit of '
-        f"{100.0 * report.gate.max_drop:g} pp</p>"
-    )
-    return f"<figure>{drop_plot(report)}{limit}</figure>"
+def _drop_plots(report: Report) -> list[str]:
+    if not report.drops:
+        return []
+    return [drop_plot(report) + _limit_key(None if report.gate is None else report.gate.max_drop)]
 
 
-def _class_figure(report: Report) -> str:
-    limit = (
-        ""
-        if report.class_gate is None
-        else f'<p class="quiet"><span class="key"></span> limit of '
-        f"{100.0 * report.class_gate:g} pp</p>"
-    )
-    return f"<figure>{legend(report)}{class_drop_plot(report)}{limit}</figure>"
+def _class_plots(report: Report) -> list[str]:
+    return [legend(report) + class_drop_plot(report) + _limit_key(report.class_gate)]
 
 
-def _reliability_figures(report: Report) -> str:
-    rows = range(len(report.drops)) if report.drops else [-1]
-    return "".join(
-        _reliability_figure(f"plot-reliability-{row + 1}", reliability_curves(report, row))
-        for row in rows
-    )
+def _limit_key(limit: float | None) -> str:
+    """What the dashed line is."""
+    if limit is None:
+        return ""
+    return f'<p class="quiet"><span class="key"></span> limit of {100.0 * limit:g} pp</p>'
 
 
-def _reliability_figure(name: str, curves: tuple[ReliabilityCurve, ...]) -> str:
-    heading = f"<h3>{curves[-1].name.removesuffix(' tempered')}</h3>"
-    names = legend_of({curve.name: curve.series for curve in curves})
-    return f"<figure>{heading}{names}{reliability_plot(name, curves)}</figure>"
+def _reliability_plots(report: Report) -> list[str]:
+    plots = []
+    for row in range(len(report.drops)) if report.drops else [-1]:
+        curves = reliability_curves(report, row)
+        name = precision_name(report.models[row + 1].precision)
+        names = legend_of({curve.name: curve.series for curve in curves})
+        plot = reliability_plot(f"plot-reliability-{name.lower()}", curves)
+        plots.append(f"<h3>{name}</h3>{names}{plot}")
+    return plots
 
 
-_PLOTS: dict[Topic, Callable[[Report], str]] = {
-    Topic.DROP: _drop_figure,
-    Topic.EMOTIONS: _class_figure,
-    Topic.SLICES: lambda report: f"<figure>{legend(report)}{slice_drop_plot(report)}</figure>",
-    Topic.CONFIDENCE: _reliability_figures,
-    Topic.SOURCES: lambda report: f"<figure>{source_drop_plot(report)}</figure>",
-    Topic.SPEED: lambda report: f"<figure>{speed_plot(report)}</figure>",
+_PLOTS: dict[Topic, Callable[[Report], list[str]]] = {
+    Topic.PRECISIONS: _drop_plots,
+    Topic.EMOTIONS: _class_plots,
+    Topic.SLICES: lambda report: [legend(report) + slice_drop_plot(report)],
+    Topic.CONFIDENCE: _reliability_plots,
+    Topic.SOURCES: lambda report: [source_drop_plot(report)],
+    Topic.SPEED: lambda report: [speed_plot(report)],
 }

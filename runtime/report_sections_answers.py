@@ -92,7 +92,28 @@ def precisions_section(report: Report) -> Section:
         "intervals"
     )
     return Section(
-        Topic.PRECISIONS, "Precisions", tables=(Table("", caption, columns, tuple(rows)),)
+        Topic.PRECISIONS,
+        "Drop in accuracy" if report.drops else "Accuracy",
+        tables=(Table("", caption, columns, tuple(rows)),),
+        notes=_interval_notes(report),
+    )
+
+
+def _interval_notes(report: Report) -> tuple[str, ...]:
+    """How the intervals were had and read; nothing where there is nothing to compare."""
+    if not report.drops:
+        return ()
+    methods = dict.fromkeys(METHOD_WORDS[drop.interval.method] for drop in report.drops)
+    limit = (
+        None
+        if report.gate is None
+        else f"Pass: the whole interval is below the limit of {100.0 * report.gate.max_drop:g} pp. "
+        "Fail: none of it is. Otherwise these faces cannot tell."
+    )
+    return paragraphs(
+        "The drop is paired: only faces that exactly one of the two models gets right decide "
+        f"({', '.join(methods)}).",
+        limit,
     )
 
 
@@ -116,30 +137,6 @@ def verdict_cell(verdict: Verdict | None) -> Cell:
     return Cell("") if verdict is None else Cell(VERDICT_WORDS[verdict], "", Tone(verdict.value))
 
 
-def drop_section(report: Report) -> Section | None:
-    """The drop of each candidate and how its interval was had."""
-    if not report.drops:
-        return None
-    methods = ", ".join(
-        f"{precision_name(drop.candidate.precision)}: {METHOD_WORDS[drop.interval.method]}"
-        for drop in report.drops
-    )
-    limit = (
-        None
-        if report.gate is None
-        else f"Pass: the whole interval is below the limit of {100.0 * report.gate.max_drop:g} pp. "
-        "Fail: none of it is. Otherwise these faces cannot tell."
-    )
-    return Section(
-        Topic.DROP,
-        "Drop in accuracy",
-        lead=(
-            f"Paired: only faces that exactly one of the two models gets right decide. {methods}.",
-        ),
-        notes=paragraphs(limit),
-    )
-
-
 def emotions_section(report: Report) -> Section | None:
     """Recall and drop of each class."""
     if not report.drops:
@@ -160,8 +157,8 @@ def emotions_section(report: Report) -> Section | None:
             if report.class_gate is None
             else "All emotions pass only if each passes by itself, and fail as soon as one is "
             "shown to exceed the limit after Holm.",
-            f"Too small: not enough faces to show either a drop or that it is below {smallest:g} "
-            "pp; drawn faint."
+            f"Too few: not enough faces to show either a drop or that it is below {smallest:g} pp; "
+            "drawn faint."
             if faint
             else None,
         ),
@@ -170,27 +167,28 @@ def emotions_section(report: Report) -> Section | None:
 
 def _class_table(drop: AccuracyDrop, class_gate: float | None) -> Table:
     name = precision_name(drop.candidate.precision)
-    columns = ["Emotion", "Faces", "FP32", name, "Drop", "p"]
+    columns = ["Emotion", "FP32", name, "Drop", "p"]
     if class_gate is not None:
-        columns.append(f"Below {100.0 * class_gate:g} pp")
+        columns.append(f"< {100.0 * class_gate:g} pp")
     rows = []
     for label, emotion in enumerate(drop.labels.classes):
         one = drop.classes.drops[label]
         if one is None:
-            cells = [Cell("0", "nothing known"), *[Cell("")] * 4]
+            cells = [Cell(emotion, "no face, nothing known"), *[Cell("")] * 4]
             if class_gate is not None:
                 cells.append(Cell(VERDICT_WORDS[Verdict.CANNOT_TELL], "", Tone.CANNOT_TELL))
         else:
             cells = _class_cells(drop, one)
-        rows.append(plain_row(emotion, cells))
+        rows.append(tuple(cells))
     return Table(name, "Recall in %, drop in pp", tuple(columns), tuple(rows))
 
 
 def _class_cells(drop: AccuracyDrop, one: ClassDrop) -> list[Cell]:
     limits = 100.0 * one.interval.low, 100.0 * one.interval.high
     before, after = one.reference_recall_interval, one.candidate_recall_interval
+    faces = faces_text(one.counts.num_faces)
     cells = [
-        Cell(f"{one.counts.num_faces:,}", "too small" if cannot_judge(one) else ""),
+        Cell(drop.labels.classes[one.label], f"{faces}, too few" if cannot_judge(one) else faces),
         Cell(f"{100.0 * one.counts.reference_accuracy:.1f}", _percents(before.low, before.high)),
         Cell(f"{100.0 * one.counts.candidate_accuracy:.1f}", _percents(after.low, after.high)),
         Cell(signed_pp(100.0 * one.counts.drop, 1), limits_pp(limits, 1)),
@@ -221,7 +219,7 @@ def slices_section(report: Report) -> Section | None:
         notes=(
             "The groups are the data set's own annotation of each picture, not what the people "
             "say of themselves. p: one-sided, of no drop, after Holm over all groups of a "
-            "precision. Too small: not enough faces to show a drop of the size that an emotion is "
+            "precision. Too few: not enough faces to show a drop of the size that an emotion is "
             "judged by.",
         ),
     )
@@ -231,19 +229,20 @@ def _slice_table(name: str, items: list[SliceDrop]) -> Table:
     rows = []
     for item in items:
         limits = 100.0 * item.interval.low, 100.0 * item.interval.high
+        faces = faces_text(item.counts.num_faces)
         rows.append(
-            plain_row(
-                f"{item.attribute}: {item.value}",
-                (
-                    Cell(f"{item.counts.num_faces:,}", "too small" if item.too_small else ""),
-                    f"{100.0 * item.counts.reference_accuracy:.1f}",
-                    f"{100.0 * item.counts.candidate_accuracy:.1f}",
-                    Cell(signed_pp(100.0 * item.counts.drop, 1), limits_pp(limits, 1)),
-                    p_value(item.drop_p),
+            (
+                Cell(
+                    f"{item.attribute}: {item.value}",
+                    f"{faces}, too few" if item.too_small else faces,
                 ),
+                Cell(f"{100.0 * item.counts.reference_accuracy:.1f}"),
+                Cell(f"{100.0 * item.counts.candidate_accuracy:.1f}"),
+                Cell(signed_pp(100.0 * item.counts.drop, 1), limits_pp(limits, 1)),
+                Cell(p_value(item.drop_p)),
             )
         )
-    columns = ("Group", "Faces", "FP32", name, "Drop", "p")
+    columns = ("Group", "FP32", name, "Drop", "p")
     return Table(name, "Accuracy in %, drop in pp", columns, tuple(rows))
 
 

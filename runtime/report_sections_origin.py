@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_arm.runtime.report import Report
@@ -19,35 +19,31 @@ from edge_arm.runtime.report_text import (
 
 def changes_section(comparison: Comparison) -> Section:
     """What is not as it was in the older report."""
-    tables = []
-    if comparison.figures:
-        rows = tuple(
-            plain_row(
-                change_name(change),
-                (_value(change.before, change.kind), _after(change)),
-            )
-            for change in comparison.figures
-        )
-        tables.append(Table("Results", "Only those that changed", ("", "Then", "Now"), rows))
-    if comparison.ingredients:
-        rows = tuple(
-            plain_row(
-                change_name(change),
-                (_value(change.before, change.kind), _value(change.after, change.kind)),
-            )
-            for change in comparison.ingredients
-        )
-        tables.append(Table("What it was made of", "Only what changed", ("", "Then", "Now"), rows))
+    by_emotion = [change for change in comparison.figures if ".per_class." in change.field]
+    others = [change for change in comparison.figures if ".per_class." not in change.field]
+    groups = (
+        ("Results", others),
+        ("Drop by emotion, pp", by_emotion),
+        ("What it was made of", comparison.ingredients),
+    )
     return Section(
         Topic.CHANGES,
         "What changed",
         lead=(comparison_sentence(comparison),),
-        tables=tuple(tables),
+        tables=tuple(_changes_table(heading, group) for heading, group in groups if group),
         notes=(
             "Reports hold no answers by face, so whether a change is more than chance is not "
             "judged here. Speed is left out.",
         ),
     )
+
+
+def _changes_table(heading: str, changes: Sequence[Change]) -> Table:
+    rows = tuple(
+        plain_row(change_name(change), (_value(change.before, change.kind), _after(change)))
+        for change in changes
+    )
+    return Table(heading, "Only what changed", ("", "Then", "Now"), rows)
 
 
 def comparison_sentence(comparison: Comparison) -> str:
@@ -85,12 +81,15 @@ def change_name(change: Change) -> str:
     parts = change.field.split(".")
     if parts[0] == "reference" and len(parts) == 2:
         return f"FP32 {_WORDS.get(parts[1], parts[1])}"
+    if ".per_class." in change.field:
+        return f"{parts[1].upper()} {parts[3]}"
     if parts[0] == "candidates":
-        middle = [part for part in parts[2:-1] if part != "per_class"]
+        middle = parts[2:-1]
         return " ".join([parts[1].upper(), *middle, _WORDS.get(parts[-1], parts[-1])])
     if parts[0] == "provenance":
         return ".".join(parts[1:]).replace("_", " ")
-    return _WORDS.get(change.field, change.field.replace("_", " "))
+    name = _WORDS.get(change.field, change.field.replace("_", " "))
+    return name[0].upper() + name[1:]
 
 
 def _value(value: object, kind: Kind) -> str:
@@ -102,7 +101,7 @@ def _value(value: object, kind: Kind) -> str:
         return percent(value)
     if kind is Kind.POINTS:
         return signed_pp(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _after(change: Change) -> Cell:

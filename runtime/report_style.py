@@ -43,7 +43,7 @@ table.wide { width: 100%; max-width: 46rem; }
 caption { text-align: left; padding: 0 0 .35rem; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--rule); text-align: right;
   vertical-align: top; }
-td { white-space: nowrap; } td small { white-space: normal; }
+td { white-space: nowrap; } td small, td b { white-space: normal; }
 th:first-child { text-align: left; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
@@ -55,12 +55,12 @@ table.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); te
 table.matrix thead td { border: 0; }
 td.same, td.zero { color: var(--quiet); }
 figure { margin: .5rem 0; }
-.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.2rem, 1fr)); gap: .9rem;
-  margin: .6rem 0; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr));
+  gap: .9rem .6rem; margin: .6rem 0; }
 .sheet figure { margin: 0; min-width: 0; break-inside: avoid; }
 .sheet img, .gone { display: block; width: 6rem; height: 6rem; border-radius: .2rem; margin: 0; }
 .gone { border: 1px dashed var(--rule); color: var(--quiet); font-size: .75rem; padding: .4rem; }
-figcaption { font-size: .82rem; line-height: 1.35; margin-top: .25rem; overflow-wrap: anywhere; }
+figcaption { font-size: .8rem; line-height: 1.35; margin-top: .25rem; overflow-wrap: anywhere; }
 figcaption b, figcaption span { display: block; }
 svg.plot { display: block; width: 100%; max-width: 35rem; height: auto; }
 svg text { font-size: 13px; fill: var(--ink); paint-order: stroke; stroke: var(--paper);
@@ -98,6 +98,6 @@ li { margin: .3rem 0; max-width: 46rem; }
   --pass: #116329; --fail: #b3261e; --cannot_tell: #7a5200; --none: #444444; --heat: 179 71 0; }
   body { font-size: 11pt; padding: 0; } figure, table, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .grid section { break-inside: avoid; }
-  td, .verdict { print-color-adjust: exact;
+  nav { display: none; } td, .verdict { print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } }
 """

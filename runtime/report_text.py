@@ -115,16 +115,20 @@ def verdict_sentence(report: Report) -> str:
             "other precision to compare with it."
         )
     emotions = class_gate_text(report)
-    if report.gate is not None:
-        accuracy = _accuracy_verdict_text(report, where)
-        return f"{accuracy}; {emotions}." if emotions else f"{accuracy}."
-    drops = _joined(report.drops)
-    if emotions:
-        return f"{drops} {where}; {emotions}."
-    return f"{drops} {where}; no limit was set, so there is no verdict."
+    if report.gate is None:
+        drops = _joined(report.drops)
+        if emotions:
+            return f"{emotions} {where}; {drops}."
+        return f"{drops[0].upper()}{drops[1:]} {where}; no limit was set, so there is no verdict."
+    verdict, accuracy = _accuracy_verdict(report, where)
+    if not emotions:
+        return f"{accuracy}."
+    if verdict is report.verdict:
+        return f"{accuracy}; {emotions[0].lower()}{emotions[1:]}."
+    return f"{emotions}; over all emotions, {accuracy[0].lower()}{accuracy[1:]}."
 
 
-def _accuracy_verdict_text(report: Report, where: str) -> str:
+def _accuracy_verdict(report: Report, where: str) -> tuple[Verdict, str]:
     """What --max-drop came to: FAIL as soon as one candidate fails, PASS only if all pass."""
     assert report.gate is not None
     limit = f"{100.0 * report.gate.max_drop:g} pp"
@@ -132,10 +136,10 @@ def _accuracy_verdict_text(report: Report, where: str) -> str:
     verdict = next((item for item in _WORST_FIRST if item in given), Verdict.PASS)
     drops = "; ".join(drop_text(drop) for drop in report.drops if drop.verdict is verdict)
     if verdict is Verdict.PASS:
-        return f"Shown to lose less than {limit} {where}: {drops}"
+        return verdict, f"Shown to lose less than {limit} {where}: {drops}"
     if verdict is Verdict.FAIL:
-        return f"Shown to lose at least {limit} {where}: {drops}"
-    return (
+        return verdict, f"Shown to lose at least {limit} {where}: {drops}"
+    return verdict, (
         f"The limit of {limit} lies inside the interval, so "
         f"{faces_text(report.data.num_images)} of {report.data.name} cannot tell: {drops}"
     )
@@ -145,24 +149,28 @@ _WORST_FIRST = (Verdict.FAIL, Verdict.CANNOT_TELL)
 
 
 def _joined(drops: Sequence[AccuracyDrop]) -> str:
-    text = "; ".join(drop_text(drop) for drop in drops)
-    return f"{text[0].upper()}{text[1:]}"
+    return "; ".join(drop_text(drop) for drop in drops)
 
 
 def class_gate_text(report: Report) -> str | None:
     """What --max-class-drop came to, as a part of a sentence; None without one."""
     if report.class_gate is None or not report.drops:
         return None
-    parts = []
+    models: dict[str, list[str]] = {}
     for drop in report.drops:
-        name, verdict = precision_name(drop.candidate.precision), drop.classes.verdict
+        verdict = drop.classes.verdict
         if verdict is Verdict.PASS:
-            parts.append(f"{name} is shown to lose less in each")
+            said = "shown to lose less in each"
         elif verdict is Verdict.FAIL:
-            parts.append(f"{name} is shown to lose at least that in {_emotions(drop, verdict)}")
+            said = f"shown to lose at least that in {_emotions(drop, verdict)}"
         else:
-            parts.append(f"{name} is undecided for {_emotions(drop, Verdict.CANNOT_TELL)}")
-    return f"by emotion, against {100.0 * report.class_gate:g} pp, {', '.join(parts)}"
+            said = f"undecided for {_emotions(drop, Verdict.CANNOT_TELL)}"
+        models.setdefault(said, []).append(precision_name(drop.candidate.precision))
+    parts = [
+        f"{names_text(names)} {'is' if len(names) == 1 else 'are'} {said}"
+        for said, names in models.items()
+    ]
+    return f"By emotion, against {100.0 * report.class_gate:g} pp, {', '.join(parts)}"
 
 
 def _emotions(drop: AccuracyDrop, verdict: Verdict) -> str:

@@ -76,7 +76,7 @@ def test_every_report_makes_a_whole_page(
 ) -> None:
     targets = TARGETS[: len(answers[FP32])]
     report = report_from_answers(targets, answers, max_drop_pp)
-    text = " ".join(parsed(html_from_report(report)).words)
+    text = " ".join(parsed(html_from_report(report)).words).replace("\N{NO-BREAK SPACE}", " ")
     assert verdict_sentence(report) in text
     assert "What this does not say" in text
 
