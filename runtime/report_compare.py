@@ -77,7 +77,7 @@ _FIGURES = {
     "class_verdict": Kind.TEXT,
     "invariance_holds": Kind.TEXT,
     "size_bytes": Kind.NUMBER,
-    "minimum_detectable_drop_pp": Kind.POINTS,
+    "minimum_detectable_drop_pp": Kind.NUMBER,
     "temperature": Kind.NUMBER,
 }
 """Results by the last part of their field; of a class, the drop alone."""

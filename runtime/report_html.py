@@ -112,9 +112,9 @@ def _header(document: Document) -> str:
     )
 
 
-def _grid(blocks: Sequence[str]) -> str:
+def _grid(blocks: Sequence[str], css: str = "grid") -> str:
     """Blocks side by side where there is room."""
-    return f'<div class="grid">{"".join(blocks)}</div>' if blocks else ""
+    return f'<div class="{css}">{"".join(blocks)}</div>' if blocks else ""
 
 
 def _section(section: Section, *, plots: Sequence[str], behind: str) -> str:
@@ -126,7 +126,8 @@ def _section(section: Section, *, plots: Sequence[str], behind: str) -> str:
         columns = [*plots, f"<div>{''.join(tables)}</div>"]
         figures = _grid(columns[::-1] if section.topic is Topic.PRECISIONS else columns)
     else:
-        figures = _grid(plots) + _grid(tables)
+        narrow = all(isinstance(table, Matrix) for table in section.tables)
+        figures = _grid(plots) + _grid(tables, "grid narrow" if narrow else "grid")
     return (
         f'<section id="{section.topic.value}"><h2>{escape(section.title)}</h2>'
         f"{lead}{figures}{_points(section)}{notes}{behind}</section>"

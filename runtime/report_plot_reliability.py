@@ -82,7 +82,7 @@ def reliability_plot(name: str, curves: Sequence[ReliabilityCurve]) -> str:
         label = f"{100 * tick:g}"
         parts.append(text((_x(tick), _BOTTOM + 16), label, css="tick", anchor="middle"))
         parts.append(text((_LEFT - 6, _y(tick) + 4), label, css="tick", anchor="end"))
-    parts.append(line((_x(0), _y(0)), (_x(1), _y(1)), "zero"))
+    parts.append(line((_x(0), _y(0)), (_x(1), _y(1)), "ideal"))
     parts.append(text((RIGHT, _HEIGHT - 8), "confidence, % \u2192", css="tick", anchor="end"))
     parts.append(text((_x(0) + 6, _TOP + 14), "\u2191 right, %", css="tick"))
     parts += [_curve(curve, most) for curve in curves]

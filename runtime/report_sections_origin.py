@@ -92,6 +92,15 @@ def change_name(change: Change) -> str:
     return name[0].upper() + name[1:]
 
 
+def change_text(change: Change) -> str:
+    """A change in one line: "INT8 accuracy: 87.68 %, now 89.08 % (+1.40 pp)"."""
+    after = _after(change)
+    distance = f" ({after.small})" if after.small else ""
+    return (
+        f"{change_name(change)}: {_value(change.before, change.kind)}, now {after.text}{distance}"
+    )
+
+
 def _value(value: object, kind: Kind) -> str:
     if value is None:
         return "-"

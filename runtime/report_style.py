@@ -37,6 +37,7 @@ small { display: block; font-size: .82em; line-height: 1.3; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 0 2.5rem; align-items: start; }
 .grid > * { min-width: 0; }
+.grid.narrow { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 table.wide { width: 100%; max-width: 46rem; }
@@ -67,6 +68,7 @@ svg text { font-size: 13px; fill: var(--ink); paint-order: stroke; stroke: var(-
   stroke-width: 4px; stroke-linejoin: round; }
 svg text.tick { fill: var(--quiet); font-size: 12px; }
 line.grid { stroke: var(--rule); } line.zero { stroke: var(--quiet); stroke-width: 1.5; }
+line.ideal { stroke: var(--quiet); stroke-dasharray: 3 4; }
 line.margin { stroke: var(--fail); stroke-width: 2; stroke-dasharray: 6 4; }
 .s0 line.whisker { stroke: var(--s0); } .s1 line.whisker { stroke: var(--s1); }
 .s2 line.whisker { stroke: var(--s2); }

@@ -184,7 +184,7 @@ def _emotions(drop: AccuracyDrop, verdict: Verdict) -> str:
             else one is None or one.verdict is not Verdict.PASS
         )
     ]
-    return names_text(names)
+    return "every emotion" if len(names) == len(drop.labels) else names_text(names)
 
 
 def class_exceeds(drop: AccuracyDrop, one: ClassDrop) -> bool:
@@ -211,7 +211,27 @@ def gate_remarks(report: Report) -> tuple[str, ...]:
             f"{name} against {limit}: {more}. A model with no drop at all would usually be "
             f"certified here for a limit of {100.0 * drop.minimum_detectable_drop:.2f} pp or more."
         )
+    small = _too_small_for_class_gate(report)
+    if small and report.class_gate is not None:
+        remarks.append(
+            f"Too few faces to certify {100.0 * report.class_gate:g} pp by emotion, even without "
+            f"any drop: {', '.join(small)}."
+        )
     return tuple(remarks)
+
+
+def _too_small_for_class_gate(report: Report) -> list[str]:
+    """Classes that could hardly pass, with what they could usually certify at best."""
+    best: dict[str, float] = {}
+    for drop in report.drops:
+        for name, one in zip(drop.labels.classes, drop.classes.drops, strict=True):
+            if one is not None and one.too_small and one.verdict is Verdict.CANNOT_TELL:
+                best[name] = max(best.get(name, 0.0), one.minimum_detectable_drop)
+    counts = dict(zip(report.labels.classes, report.data.class_counts, strict=True))
+    return [
+        f"{name} ({faces_text(counts[name])}, {100.0 * smallest:.1f} pp or more)"
+        for name, smallest in best.items()
+    ]
 
 
 def _two_digits(number: int) -> int:
