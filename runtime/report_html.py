@@ -201,7 +201,7 @@ def _matrix(matrix: Matrix) -> str:
             elif not count:
                 cells.append('<td class="zero">0</td>')
             else:
-                shade = 0.12 + 0.43 * count / max(largest, _FEW)
+                shade = 0.12 + 0.36 * count / max(largest, _FEW)
                 cells.append(
                     f'<td style="background: rgb(var(--heat) / {shade:.2f})">{count:,}</td>'
                 )

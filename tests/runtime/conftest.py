@@ -138,7 +138,7 @@ WholeReport = Callable[..., Report]
 def whole_report(tmp_path_factory: pytest.TempPathFactory) -> WholeReport:
     """Reports with every part that there is; pictures are drawn once and shared by many faces."""
     drawn = _drawn_faces(tmp_path_factory.mktemp("faces"))
-    return lambda parts=ReportParts(): _whole_report(drawn, parts)
+    return lambda **parts: _whole_report(drawn, ReportParts(**parts))
 
 
 def _drawn_faces(folder: Path) -> list[Path]:
