@@ -186,7 +186,7 @@ def compare(
     Raises:
         DataError: if the two are not about the same faces and labels, naming the first difference.
     """
-    _require_same_faces(reference, candidate)
+    require_same_faces(reference, candidate)
     confidence = DEFAULT_CONFIDENCE if gate is None else gate.confidence
     counts = paired_counts(reference.right, candidate.right)
     interval = drop_interval(counts, confidence=confidence)
@@ -228,7 +228,17 @@ def compare(
     )
 
 
-def _require_same_faces(reference: Predictions, candidate: Predictions) -> None:
+def require_same_faces(reference: Predictions, candidate: Predictions) -> None:
+    """Refuse two models that cannot be compared face by face.
+
+    Args:
+        reference: the one.
+        candidate: the other.
+
+    Raises:
+        DataError: if labels, faces, their order, their true classes or their pictures differ,
+            naming the first difference.
+    """
     pair = f"{reference.precision.value} (reference) and {candidate.precision.value} (candidate)"
     if reference.labels.classes != candidate.labels.classes:
         raise DataError(
