@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from edge_arm.runtime.baselines import Baseline, Protocol
 from edge_arm.runtime.batch_invariance import InvarianceCheck
 from edge_arm.runtime.leaks import Duplicate, LeakCheck
@@ -51,11 +53,15 @@ def _worst_failures(checks: tuple[InvarianceCheck, ...]) -> list[InvarianceCheck
     worst: dict[str, InvarianceCheck] = {}
     for check in checks:
         name = check.precision.value
-        if not check.holds and (
-            name not in worst or check.max_logit_difference > worst[name].max_logit_difference
-        ):
+        if not check.holds and (name not in worst or _move(check) > _move(worst[name])):
             worst[name] = check
     return list(worst.values())
+
+
+def _move(check: InvarianceCheck) -> float:
+    """How far a logit moved; farther than any number where it became none."""
+    move = check.max_logit_difference
+    return math.inf if math.isnan(move) else move
 
 
 def invariance_sentence(report: Report) -> str | None:
@@ -84,7 +90,7 @@ def baseline_sentence(report: Report) -> str | None:
     if not report.baselines:
         return None
     parts = [f"{percent(item.accuracy)} {_baseline_name(item)}" for item in report.baselines]
-    return f"FP32 in PyTorch: {', '.join(parts)}. Drops are measured against the deployable model."
+    return f"FP32: {', '.join(parts)}. Drops are measured against the deployable model."
 
 
 def _baseline_name(item: Baseline) -> str:

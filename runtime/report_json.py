@@ -2,11 +2,13 @@
 
 The fields of schema version 1 keep their names and meaning; a later edge-arm may add fields.
 Accuracies are 0..1, drops are percentage points and positive where the candidate is worse. A part
-that was not measured is null or an empty list, never a zero. No picture is in it.
+that was not measured is null or an empty list, never a zero; a difference of logits that is no number
+is null too. No picture is in it.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +205,9 @@ def _check_to_json(check: InvarianceCheck) -> dict[str, Any]:
         "arrangement": check.arrangement,
         "batch_size": check.batch_size,
         "num_faces": check.num_faces,
-        "max_logit_difference": check.max_logit_difference,
+        "max_logit_difference": check.max_logit_difference
+        if math.isfinite(check.max_logit_difference)
+        else None,
         "changed_answers": check.changed_answers,
         "limit": check.limit,
         "holds": check.holds,

@@ -97,8 +97,14 @@ li { margin: .3rem 0; max-width: 46rem; }
   --paper: #ffffff; --raised: #ffffff; --ink: #000000; --quiet: #444444; --rule: #bbbbbb;
   --s0: #0b62c4; --s1: #b34700; --s2: #6b3fa0;
   --pass: #116329; --fail: #b3261e; --cannot_tell: #7a5200; --none: #444444; --heat: 179 71 0; }
-  body { font-size: 11pt; padding: 0; } figure, table, .verdict { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } .grid section { break-inside: avoid; }
-  nav { display: none; } td, .verdict { print-color-adjust: exact;
+  body { font-size: 10pt; padding: 0; } figure, table, .verdict { break-inside: avoid; }
+  h2 { margin-top: 1.4rem; } .scroll { overflow: visible; } nav { display: none; }
+  .grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.5rem; }
+  th, td { padding: .2rem; } table { font-size: .76rem; } table.matrix { font-size: .7rem; }
+  svg.plot { max-width: 24rem; }
+  .sheet { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .5rem; }
+  .sheet img, .gone { width: 4.5rem; height: 4.5rem; } figcaption { font-size: .7rem; }
+  h2, h3, h2 + p { break-after: avoid; } .grid section { break-inside: avoid; }
+  td, .verdict { print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } }
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edge_arm.runtime.accuracy_drop import AccuracyDrop
@@ -84,7 +85,9 @@ def names_text(names: Sequence[str]) -> str:
 
 
 def small_number(value: float) -> str:
-    """A difference that may be tiny: "0", "3.1e-06", "0.012"."""
+    """A difference that may be tiny, or no number at all: "0", "3.1e-06", "0.012", "NaN"."""
+    if math.isnan(value):
+        return "NaN"
     return "0" if value == 0.0 else f"{value:.2g}"
 
 
