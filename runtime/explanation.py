@@ -40,8 +40,8 @@ _MEANINGS = {
     Source.WEIGHTS: "The INT8 model with float activations: only its weights are on the int8 grid.",
     Source.ACTIVATIONS: "The INT8 model with FP32's weights: only its activations are rounded.",
     Source.INT8: "The INT8 model as it is in its file, weights and activations rounded.",
-    Source.FP16_DEVICE: "The FP16 engine: beside FP16 it has the engine's own arithmetic.",
-    Source.INT8_DEVICE: "The INT8 engine: beside both roundings it has the engine's own arithmetic.",
+    Source.FP16_DEVICE: "The FP16 engine: FP16 and the engine's own arithmetic.",
+    Source.INT8_DEVICE: "The INT8 engine: both roundings and the engine's own arithmetic.",
 }
 
 
