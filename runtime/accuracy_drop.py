@@ -164,6 +164,14 @@ def accuracy_of(
         confusion=confusion,
         confidence_quality=confidence_quality(predictions.logits, predictions.targets),
         images_per_second=predictions.images_per_second,
+        temperature=predictions.temperature,
+        tempered=(
+            None
+            if predictions.temperature is None
+            else confidence_quality(
+                predictions.logits, predictions.targets, temperature=predictions.temperature
+            )
+        ),
     )
 
 

@@ -63,6 +63,7 @@ class Predictions:
         batch_size: faces per call.
         seconds_inference: spent inside the model, decoding excluded. Decoding threads run beside
             it and the first call is in it, so this is a plain figure and no benchmark.
+        temperature: that the bundle keeps for the model, fitted on other faces; None if none is.
     """
 
     logits: Float32Array
@@ -74,6 +75,7 @@ class Predictions:
     info: BackendInfo
     batch_size: int
     seconds_inference: float
+    temperature: float | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)

@@ -81,6 +81,8 @@ def _report(
     answers: dict[Precision, Sequence[int]],
     max_drop_pp: float | None = None,
     name: str = "rafdb",
+    *,
+    max_class_drop_pp: float | None = None,
 ) -> Report:
     predictions = {
         precision: _predictions(targets, given, precision=precision)
@@ -95,6 +97,7 @@ def _report(
         FaceIndex(name, Split.TEST, LABELS, samples),
         gate=None if max_drop_pp is None else Gate(max_drop_pp / 100.0),
         provenance=PROVENANCE,
+        class_gate=None if max_class_drop_pp is None else max_class_drop_pp / 100.0,
     )
 
 
