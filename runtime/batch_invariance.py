@@ -114,8 +114,8 @@ def check_invariance(
 ) -> tuple[InvarianceCheck, ...]:
     """The same faces one by one and in every other company.
 
-    They are arranged in batches of 8 and of 64, sorted by answer (so that a batch holds one
-    expression), shuffled, each face twice, and among black pictures as a fixed batch size pads
+    They are arranged in batches of 8, and in batches of 64 sorted by answer (so that a batch holds
+    one expression), shuffled, each face twice, and among black pictures as a fixed batch size pads
     them. Fewer faces than a batch are the batch.
 
     Args:
@@ -180,7 +180,6 @@ def _arrangements(
     if batch > SMALL_BATCH:
         yield f"batch {SMALL_BATCH}", SMALL_BATCH, listed
     if batch > 1:
-        yield f"batch {batch}", batch, listed
         by_answer = np.argsort(alone.argmax(axis=1), kind="stable")
         yield f"batch {batch}, sorted by answer", batch, by_answer
         shuffled = np.random.default_rng(_ORDER_SEED).permutation(count)
@@ -211,7 +210,7 @@ def _arranged(
 def invariance_positions(num_faces: int) -> npt.NDArray[np.int64]:
     """Which faces of a measurement are checked: a seeded sample, as large as its cost allows.
 
-    64 of 13,600 faces or more, 8 of 3,000 or fewer; a check by itself costs no more than a few
+    64 of 11,700 faces or more, 8 of 3,000 or fewer; a check by itself costs no more than a few
     seconds, so even a small set has one.
 
     Args:

@@ -64,7 +64,6 @@ def failed(checks: list[InvarianceCheck]) -> set[str]:
 
 ALL = {
     "batch 8",
-    "batch 64",
     "batch 64, sorted by answer",
     "batch 64, shuffled",
     "batch 64, each face twice",
@@ -117,7 +116,11 @@ def test_the_move_and_the_changed_answers_are_counted_against_the_faces_one_by_o
     images = np.array([[200, 100, 0], [100, 200, 0]], np.uint8)[:, None, None].repeat(SIZE, 1)
     model = Model(lambda batch: colors(batch) * np.float32(-1 if len(batch) == 2 else 1))
     first = check_invariance(model, images.repeat(SIZE, 2), precision=Precision.FP32)[0]
-    assert (first.arrangement, first.num_faces, first.changed_answers) == ("batch 2", 2, 2)
+    assert (first.arrangement, first.num_faces, first.changed_answers) == (
+        "batch 2, sorted by answer",
+        2,
+        2,
+    )
     # By hand: 200 / 255 becomes -200 / 255; float32 keeps seven digits.
     assert first.max_logit_difference == pytest.approx(400 / 255, rel=1e-6)
 
@@ -128,7 +131,7 @@ def test_the_measured_answers_are_an_arrangement_that_costs_nothing() -> None:
     first, *others = check_invariance(model, images, precision=Precision.FP32, measured=measured)
     assert (first.arrangement, first.holds) == ("batch 32, as measured", False)
     assert all(item.holds for item in others)
-    assert sum(model.batches) == 104  # 8 alone, 4 arrangements of 8, one of 64
+    assert sum(model.batches) == 96  # 8 alone, 3 arrangements of 8, one of 64
 
 
 def test_an_engine_that_takes_few_faces_gets_no_more() -> None:
@@ -176,7 +179,7 @@ def test_a_largest_batch_of_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_faces", "expected"), [(1, 1), (5, 5), (3068, 8), (13_600, 64), (10**6, 64)]
+    ("num_faces", "expected"), [(1, 1), (5, 5), (3068, 8), (11_700, 64), (10**6, 64)]
 )
 def test_the_sample_is_as_large_as_its_cost_allows(num_faces: int, expected: int) -> None:
     positions = invariance_positions(num_faces)
