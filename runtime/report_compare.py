@@ -26,6 +26,7 @@ class Kind(Enum):
     POINTS = "points"
     """Percentage points."""
     NUMBER = "number"
+    VERDICT = "verdict"
     TEXT = "text"
 
 
@@ -66,7 +67,7 @@ class Comparison:
 
 
 _FIGURES = {
-    "verdict": Kind.TEXT,
+    "verdict": Kind.VERDICT,
     "accuracy": Kind.SHARE,
     "drop_pp": Kind.POINTS,
     "agreement": Kind.SHARE,
@@ -74,8 +75,7 @@ _FIGURES = {
     "macro_f1": Kind.SHARE,
     "ece": Kind.SHARE,
     "nll": Kind.NUMBER,
-    "class_verdict": Kind.TEXT,
-    "invariance_holds": Kind.TEXT,
+    "class_verdict": Kind.VERDICT,
     "size_bytes": Kind.NUMBER,
     "minimum_detectable_drop_pp": Kind.NUMBER,
     "temperature": Kind.NUMBER,
@@ -188,6 +188,8 @@ def _fields(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, V
 
 
 def _figure_kind(name: str) -> Kind | None:
+    if name == "batch_invariance.holds":
+        return Kind.TEXT
     group, _, last = name.rpartition(".")
     if ".per_class." in name:
         return Kind.POINTS if last == "drop_pp" else None

@@ -2,7 +2,7 @@
 
 The fields of schema version 1 keep their names and meaning; a later edge-arm may add fields.
 Accuracies are 0..1, drops are percentage points and positive where the candidate is worse. A part
-that was not measured is null or an empty list, never a zero; a difference of logits that is no number
+that was not measured is null or an empty list, never a zero; a logit difference that is no number
 is null too. No picture is in it.
 """
 

@@ -73,6 +73,7 @@ _WORDS = {
     "backend_version": "version of what ran",
     "batch_size": "batch",
     "reference_origin": "FP32's answers",
+    "batch_invariance.holds": "batch invariance holds",
 }
 
 
@@ -104,8 +105,10 @@ def change_text(change: Change) -> str:
 def _value(value: object, kind: Kind) -> str:
     if value is None:
         return "-"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value).replace("_", " ") if kind is Kind.TEXT else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value).replace("_", " ") if kind is Kind.VERDICT else str(value)
     if kind is Kind.SHARE:
         return percent(value)
     if kind is Kind.POINTS:
