@@ -14,6 +14,8 @@ Shapes: B and N faces, S side of a picture.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +40,8 @@ def _waves() -> npt.NDArray[np.float32]:
     #   w_k(x) = sqrt(2 / n) cos(pi k (x + 1/2) / n),  k = 1..16, n = 64
     positions = np.arange(_SIDE) + 0.5
     frequencies = np.arange(1, HASH_SIDE + 1)
-    waves = np.cos(np.pi * np.outer(frequencies, positions) / _SIDE)
-    return (np.sqrt(2.0 / _SIDE) * waves).astype(np.float32)
+    waves = math.sqrt(2.0 / _SIDE) * np.cos(np.pi * np.outer(frequencies, positions) / _SIDE)
+    return np.asarray(waves, np.float32)
 
 
 _WAVES = _waves()  # (16, 64)
@@ -94,7 +96,7 @@ def near_pairs(first: Uint8Array, second: Uint8Array, max_distance: int) -> npt.
         block = first[start : start + _BLOCK]
         distances = (HASH_BITS - _signs(block) @ signs.T) / 2  # (up to 1024, M)
         near = distances <= max_distance
-        near &= block.any(axis=1)[:, None] & second.any(axis=1)[None, :]
+        near &= np.logical_and.outer(block.any(axis=1), second.any(axis=1))
         rows, columns = np.nonzero(near)
         found.append(np.stack([rows + start, columns, distances[near].astype(np.int64)], axis=1))
     return np.concatenate(found) if found else np.empty((0, 3), np.int64)
