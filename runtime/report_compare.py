@@ -7,12 +7,13 @@ of both drops stand beside it. Speed is left out: it differs from run to run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from edge_arm.runtime.errors import DataError
+from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.report_reading import OlderReport
 
 Value = str | float | int | bool | None
@@ -130,6 +131,29 @@ def comparison_with(older: OlderReport, current: Mapping[str, Any]) -> Compariso
     )
 
 
+def require_same_set(older: OlderReport, index: FaceIndex) -> None:
+    """Refuse an older report of another set before any model runs.
+
+    Numbers and contents of the faces are compared by `comparison_with`, when they are known.
+
+    Args:
+        older: as `read_older_report` gives it.
+        index: the faces that are about to be measured on.
+
+    Raises:
+        DataError: if data set, split or classes differ.
+    """
+    before = older.content["data"]
+    _refuse_first(
+        older,
+        (
+            ("data set", before["name"], index.name),
+            ("split", before["split"], index.split.value),
+            ("classes", ", ".join(before["class_counts"]), ", ".join(index.labels.classes)),
+        ),
+    )
+
+
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     """The JSON form of a comparison: what changed, by field.
 
@@ -163,12 +187,16 @@ def _require_same_data(older: OlderReport, current: Mapping[str, Any]) -> None:
         ),
         ("pictures or labels (SHA-256)", before["sha256"], after["sha256"]),
     )
+    _refuse_first(older, differences)
+
+
+def _refuse_first(older: OlderReport, differences: Iterable[tuple[str, object, object]]) -> None:
     for what, old, new in differences:
         if old != new:
             raise DataError(
-                f"the older report {str(older.path)!r} and this one are of different data: their "
-                f"{what} are {old!r} and {new!r}, expected the same faces; compare reports of one "
-                "test set"
+                f"the older report {str(older.path)!r} and this one are of different data, they "
+                f"differ first in the {what}: {old!r} and {new!r}, expected the same faces; "
+                "compare reports of one test set"
             )
 
 

@@ -113,7 +113,7 @@ def leak_sentence(report: Report) -> str | None:
     left = " and left out" if near and leaks.excluded else ""
     return (
         f"{compared}: {exact:,} are the same file, {near:,} nearly the same picture{left} "
-        f"(at most {leaks.max_distance} of 64 bits differ)."
+        f"(at most {leaks.max_distance} of {leaks.hash_bits} bits differ)."
     )
 
 

@@ -246,6 +246,7 @@ def _leaks_to_json(leaks: LeakCheck) -> dict[str, Any]:
         "num_calibration": leaks.num_calibration,
         "num_test": leaks.num_test,
         "max_distance": leaks.max_distance,
+        "hash_bits": leaks.hash_bits,
         "excluded": leaks.excluded,
         "not_checked": leaks.not_checked,
         "duplicates": [

@@ -207,7 +207,7 @@ def _whole_report(drawn: Sequence[Path], parts: ReportParts) -> Report:
         leaks=LeakCheck(
             num_calibration=490,
             num_test=len(targets),
-            max_distance=6,
+            max_distance=48,
             duplicates=tuple(
                 Duplicate(f"test_{7 * number:04d}.jpg", f"train_{number:05d}.jpg", number % 7)
                 for number in range(25)

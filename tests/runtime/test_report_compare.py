@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.faces import FaceIndex, Split
+from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
 from edge_arm.runtime.report_compare import (
@@ -19,6 +21,7 @@ from edge_arm.runtime.report_compare import (
     Kind,
     comparison_to_json,
     comparison_with,
+    require_same_set,
 )
 from edge_arm.runtime.report_html import html_from_report
 from edge_arm.runtime.report_json import report_to_json, write_json_report
@@ -154,20 +157,20 @@ def test_a_report_of_the_first_version_can_be_compared(
 @pytest.mark.parametrize(
     ("field", "value", "difference"),
     [
-        ("name", "affectnet", "their data set are 'affectnet' and 'rafdb'"),
-        ("split", "train", "their split are 'train' and 'test'"),
+        ("name", "affectnet", "they differ first in the data set: 'affectnet' and 'rafdb'"),
+        ("split", "train", "they differ first in the split: 'train' and 'test'"),
         (
             "class_counts",
             {"fear": 40, "anger": 40, "neutral": 0},
-            "their classes are 'fear, anger, neutral' and 'anger, fear, neutral'",
+            "they differ first in the classes: 'fear, anger, neutral' and 'anger, fear, neutral'",
         ),
-        ("num_images", 79, "their number of faces are 79 and 80"),
+        ("num_images", 79, "they differ first in the number of faces: 79 and 80"),
         (
             "class_counts",
             {"anger": 39, "fear": 41, "neutral": 0},
-            "their number of faces of 'anger' are 39 and 40",
+            "they differ first in the number of faces of 'anger': 39 and 40",
         ),
-        ("sha256", "0" * 64, r"their pictures or labels \(SHA-256\) are '0000"),
+        ("sha256", "0" * 64, r"they differ first in the pictures or labels \(SHA-256\): '0000"),
     ],
 )
 def test_reports_of_other_data_are_refused_by_the_first_difference(
@@ -178,6 +181,18 @@ def test_reports_of_other_data_are_refused_by_the_first_difference(
     older = OlderReport(tmp_path / "old.json", content | {"data": content["data"] | {field: value}})
     with pytest.raises(DataError, match=difference):
         comparison_with(older, report_to_json(report))
+
+
+def test_another_set_is_refused_before_anything_runs(
+    report_from_answers: Make, tmp_path: Path
+) -> None:
+    older = written(report_from_answers(TARGETS, {FP32: TARGETS, INT8: BETTER}), tmp_path)
+    labels = LabelSet("three", ("anger", "fear", "neutral"))
+    require_same_set(older, FaceIndex("rafdb", Split.TEST, labels, ()))
+    with pytest.raises(
+        DataError, match="of different data, they differ first in the split: 'test' and 'train'"
+    ):
+        require_same_set(older, FaceIndex("rafdb", Split.TRAIN, labels, ()))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

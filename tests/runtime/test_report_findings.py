@@ -79,7 +79,7 @@ def test_invariance_that_holds_names_the_largest_move(whole_report: Make) -> Non
 
 
 def leaks(*duplicates: Duplicate, **others: object) -> LeakCheck:
-    check = LeakCheck(num_calibration=490, num_test=3068, max_distance=6, duplicates=duplicates)
+    check = LeakCheck(num_calibration=490, num_test=3068, max_distance=48, duplicates=duplicates)
     return replace(check, **others)  # type: ignore[arg-type]
 
 
@@ -93,13 +93,13 @@ COMPARED = "3,068 test and 490 calibration faces were compared"
     [
         (
             leaks(),
-            f"{COMPARED}: 0 are the same file, 0 nearly the same picture (at most 6 of 64 bits "
+            f"{COMPARED}: 0 are the same file, 0 nearly the same picture (at most 48 of 256 bits "
             "differ).",
         ),
         (
             leaks(SAME, NEAR, excluded=True),
-            f"{COMPARED}: 1 are the same file, 1 nearly the same picture and left out (at most 6 "
-            "of 64 bits differ).",
+            f"{COMPARED}: 1 are the same file, 1 nearly the same picture and left out (at most 48 "
+            "of 256 bits differ).",
         ),
         (
             leaks(not_checked="near duplicates were not looked for, the training split is absent"),
