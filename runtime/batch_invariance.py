@@ -233,7 +233,11 @@ def _inferences(count: int) -> int:
 
 
 class PixelKeeper:
-    """Keeps the pixels of some faces while a measurement decodes all of them."""
+    """Keeps the pixels of some faces while a measurement decodes all of them.
+
+    Attributes:
+        positions: of these faces in the index that is measured.
+    """
 
     def __init__(self, positions: npt.NDArray[np.int64]) -> None:
         """Choose the faces.
@@ -241,7 +245,7 @@ class PixelKeeper:
         Args:
             positions: (N,) int64 in the index that is measured, rising.
         """
-        self._positions = positions
+        self.positions = positions
         self._kept: list[Uint8Array] = []
 
     def watch(self, batch: FaceBatch) -> None:
@@ -251,9 +255,9 @@ class PixelKeeper:
             batch: of the measurement, in order.
         """
         last = batch.start + len(batch.sha256s)
-        inside = (self._positions >= batch.start) & (self._positions < last)
+        inside = (self.positions >= batch.start) & (self.positions < last)
         if inside.any():
-            self._kept.append(batch.images_nhwc[self._positions[inside] - batch.start])
+            self._kept.append(batch.images_nhwc[self.positions[inside] - batch.start])
 
     @property
     def images_nhwc(self) -> Uint8Array:
