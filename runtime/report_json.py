@@ -66,6 +66,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         else {"max_drop_pp": 100.0 * gate.max_drop, "confidence": gate.confidence},
         "max_class_drop_pp": None if report.class_gate is None else 100.0 * report.class_gate,
         "verdict": None if report.verdict is None else report.verdict.value,
+        "accepted": report.accepted,
         "reference_origin": report.reference_origin,
         "reference": _model_to_json(report.reference),
         "candidates": [
@@ -87,6 +88,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "explanation": [_source_to_json(item) for item in report.explanation],
         "slices": [_slice_to_json(item) for item in report.slices],
         "leaks": None if report.leaks is None else _leaks_to_json(report.leaks),
+        "not_measured": list(report.not_measured),
         "provenance": {
             "command": provenance.command,
             "created_at": provenance.created_at,
@@ -138,6 +140,12 @@ def _drop_to_json(drop: AccuracyDrop) -> dict[str, Any]:
         "mcnemar_p": drop.mcnemar_p,
         "reference_only_right": drop.counts.reference_only_right,
         "candidate_only_right": drop.counts.candidate_only_right,
+        "mean_class_accuracy_drop_pp": 100.0 * drop.macro.mean_class_accuracy,
+        "mean_class_accuracy_drop_pp_interval": _limits_pp(drop.macro.mean_class_accuracy_interval),
+        "macro_f1_drop_pp": 100.0 * drop.macro.macro_f1,
+        "macro_f1_drop_pp_interval": _limits_pp(drop.macro.macro_f1_interval),
+        "worst_class": drop.labels.classes[drop.classes.worst_recall],
+        "median_margin": drop.agreement.median_margin,
         "mean_kl": drop.agreement.mean_kl,
         "flips": drop.agreement.flips.tolist(),
         "minimum_detectable_drop_pp": 100.0 * drop.minimum_detectable_drop,
@@ -277,8 +285,8 @@ def _limits(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-def _limits_pp(interval: Interval) -> list[float]:
-    return [100.0 * interval.low, 100.0 * interval.high]
+def _limits_pp(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [100.0 * interval.low, 100.0 * interval.high]
 
 
 def _without_lists(value: dict[str, Any]) -> dict[str, Any]:

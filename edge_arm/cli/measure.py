@@ -118,7 +118,7 @@ def measure(
     from edge_arm.runtime.manifest import open_bundle
     from edge_arm.runtime.measurement import MeasureConfig
     from edge_arm.runtime.predictions import PredictConfig
-    from edge_arm.runtime.report_compare import comparison_with
+    from edge_arm.runtime.report_compare import comparison_with, require_same_set
     from edge_arm.runtime.report_html import write_html_report
     from edge_arm.runtime.report_json import report_to_json, write_json_report
     from edge_arm.runtime.report_markdown import write_markdown_report
@@ -137,6 +137,8 @@ def measure(
     opened = open_bundle(bundle)
     folder = resolve_root(data, root)
     index = face_index(data, folder, Split(split.value)).relabelled(opened.manifest.labels)
+    if older is not None:
+        require_same_set(older, index)
     known = known_for_measuring(opened, index, folder, checkpoint)
     report = _report(
         opened, index, config, known=known, runs_on=(backend, provider), explain=explain

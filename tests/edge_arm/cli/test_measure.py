@@ -20,7 +20,13 @@ from typer.testing import CliRunner
 
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
-from edge_arm.runtime.errors import BundleError, DataError, EdgeArmError, UsageError
+from edge_arm.runtime.errors import (
+    BundleError,
+    CheckpointError,
+    DataError,
+    EdgeArmError,
+    UsageError,
+)
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Artifact, Manifest, Precision, write_manifest
 from edge_arm.runtime.preprocess import PreprocessSpec
@@ -57,7 +63,24 @@ def write_model(path: Path, colors: npt.NDArray[np.float32]) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
 
 
-def write_bundle(folder: Path, models: dict[Precision, npt.NDArray[np.float32]]) -> Path:
+def write_calibration(folder: Path, faces: dict[str, Path]) -> None:
+    images = [
+        {"sample_id": name, "class": name.split("/")[1], "sha256": sha256_of_file(path)}
+        for name, path in faces.items()
+    ]
+    table = {
+        "schema_version": 1,
+        "data": {"name": "folder", "split": "train"},
+        "images": images or [{"sample_id": "gone.png", "class": "fear", "sha256": "0" * 64}],
+    }
+    (folder / "calibration.json").write_text(json.dumps(table), encoding="utf-8")
+
+
+def write_bundle(
+    folder: Path,
+    models: dict[Precision, npt.NDArray[np.float32]],
+    calibrated_with: dict[str, Path] | None = None,
+) -> Path:
     folder.mkdir()
     artifacts = []
     for precision, colors in models.items():
@@ -74,7 +97,7 @@ def write_bundle(folder: Path, models: dict[Precision, npt.NDArray[np.float32]])
                 checks={"largest_logit_difference": 1.25e-5},
             )
         )
-    (folder / "calibration.json").write_text("{}", encoding="utf-8")
+    write_calibration(folder, calibrated_with or {})
     write_manifest(
         folder,
         Manifest(
@@ -236,3 +259,113 @@ def test_inspect_finds_a_changed_byte_in_any_file(tmp_path: Path, name: str) -> 
     change_a_byte(bundle / name)
     with pytest.raises(BundleError, match=f"{name}' has SHA-256"):
         run("inspect", bundle)
+
+
+def test_the_class_gate_sets_the_exit_status(tmp_path: Path, faces: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", SAME)
+    status, text = run(*measure_words(bundle, faces), "--max-drop", "20", "--max-class-drop", "20")
+    assert status == 1  # 12 faces of a class cannot show 20 points, 36 in all can
+    assert "Too few faces to certify 20 pp by emotion" in text
+    assert run(*measure_words(bundle, faces), "--max-class-drop", "40")[0] == 0
+
+
+@pytest.mark.parametrize("points", ["150", "-1", "nan"])
+def test_a_max_class_drop_out_of_range_is_refused(tmp_path: Path, faces: Path, points: str) -> None:
+    with pytest.raises(UsageError, match=f"got --max-class-drop {points}, expected percentage"):
+        run(*measure_words(tmp_path / "no bundle", faces), "--max-class-drop", points)
+
+
+def test_the_whole_report_comes_without_asking(tmp_path: Path, faces: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
+    names = {"json": "report.json", "html": "report.html", "markdown": "report.md"}
+    words = [word for kind, name in names.items() for word in (f"--{kind}", tmp_path / name)]
+    run(*measure_words(bundle, faces), *words)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    checks = report["batch_invariance"]["checks"]
+    assert {item["arrangement"] for item in checks} >= {"batch 32, as measured"}
+    assert {item["precision"] for item in checks} == {"fp32", "fp16", "int8"}
+    assert len(report["candidates"][1]["flipped"]) == 2 * FACES_PER_CLASS
+    assert report["accepted"] is True
+    assert report["leaks"]["num_test"] == 3 * FACES_PER_CLASS
+    assert report["not_measured"] == [
+        "FP32 by the paper's protocol: the checkpoint that the bundle was exported from is not "
+        "beside it; name it with --checkpoint."
+    ]
+    for name in ("report.html", "report.md"):
+        assert "+66.67" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_a_model_that_looks_at_its_neighbours_exits_with_1_without_any_gate(
+    tmp_path: Path, faces: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle", SAME)
+    path = bundle / "model.int8.onnx"
+    leaking = onnx.load(path)
+    leaking.graph.node[-1].output[0] = "own"
+    leaking.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["own"], ["shared"], axes=[0], keepdims=1),
+            helper.make_node("Add", ["own", "shared"], ["logits"]),
+        ]
+    )
+    onnx.save(leaking, path)
+    vouch_for(bundle, path)
+    status, text = run(*measure_words(bundle, faces))
+    assert status == 1
+    assert "ALARM: INT8 gives another answer in other company" in text
+
+
+def vouch_for(bundle: Path, path: Path) -> None:
+    """Let the manifest take a model file as it is now."""
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    for item in manifest["models"]:
+        if item["file"] == path.name:
+            item |= {"sha256": sha256_of_file(path), "size_bytes": path.stat().st_size}
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_the_faces_that_calibrated_are_refused(tmp_path: Path, faces: Path) -> None:
+    picture = faces / "train" / "fear" / "00.png"
+    bundle = write_bundle(tmp_path / "bundle", SAME, {"train/fear/00.png": picture})
+    with pytest.raises(DataError, match=r"1 of the faces .* chose the INT8 ranges: 'train/fear/00"):
+        run(*measure_words(bundle, faces), "--split", "train")
+    # The test split has the same picture under another name.
+    with pytest.raises(DataError, match=r"'test/fear/00.png' \(there 'train/fear/00.png'\)"):
+        run(*measure_words(bundle, faces))
+
+
+def test_near_duplicates_are_left_out_where_asked(tmp_path: Path, faces: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = cv2.resize(rng.integers(40, 200, (5, 5, 3), np.uint8), (32, 32))
+    calibrating, test = faces / "train" / "fear" / "x.png", faces / "test" / "fear" / "x.png"
+    cv2.imwrite(str(calibrating), coarse)
+    cv2.imwrite(str(test), coarse + 1)
+    bundle = write_bundle(tmp_path / "bundle", SAME, {"train/fear/x.png": calibrating})
+    report = tmp_path / "report.json"
+    words = (*measure_words(bundle, faces), "--json", report)
+    run(*words)
+    found = json.loads(report.read_text(encoding="utf-8"))
+    assert [item["test_id"] for item in found["leaks"]["duplicates"]] == ["test/fear/x.png"]
+    assert found["data"]["num_images"] == 37
+    run(*words, "--exclude-near-duplicates")
+    left = json.loads(report.read_text(encoding="utf-8"))
+    assert left["data"]["num_images"] == 36
+    assert left["leaks"]["excluded"] is True
+    assert left["data"]["sha256"] != found["data"]["sha256"]
+
+
+def test_what_changed_since_an_older_report_is_said(tmp_path: Path, faces: Path) -> None:
+    older = tmp_path / "older.json"
+    run(*measure_words(write_bundle(tmp_path / "a", SAME), faces), "--json", older)
+    newer = (*measure_words(write_bundle(tmp_path / "b", SWAPPED), faces), "--compare", older)
+    _, text = run(*newer)
+    assert "older.json" in text
+    with pytest.raises(DataError, match="differ first in the split: 'test' and 'train'"):
+        run(*newer, "--split", "train")
+
+
+def test_a_checkpoint_of_other_weights_is_refused(tmp_path: Path, faces: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", SAME)
+    (tmp_path / "other.safetensors").write_bytes(b"other")
+    with pytest.raises(CheckpointError, match="which the bundle was exported from"):
+        run(*measure_words(bundle, faces), "--checkpoint", tmp_path / "other.safetensors")
