@@ -79,9 +79,9 @@ def invariance_sentence(report: Report) -> str | None:
             f"checks on {faces} moved a logit by more than is accepted."
         )
     largest = max(check.max_logit_difference for check in checks)
+    moved = f"by more than {small_number(largest)}" if largest else "at all"
     return (
-        f"Batch invariance holds: {faces} in {arrangements} arrangements, no logit moved by more "
-        f"than {small_number(largest)}."
+        f"Batch invariance holds: {faces} in {arrangements} arrangements, no logit moved {moved}."
     )
 
 

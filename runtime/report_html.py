@@ -36,6 +36,8 @@ from edge_arm.runtime.storage import write_text
 _FEW = 8
 """Fewer faces than this in the largest cell of a matrix are not shaded as if they were many."""
 
+_MANY_COLUMNS = 5
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -164,8 +166,10 @@ def _rows(table: Table) -> str:
     for name, *cells in table.rows:
         body = "".join(f"<td>{_cell(cell)}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{_cell(name)}</th>{body}</tr>')
+    # In a table of many columns small print may break on a desktop too.
+    css = "wide dense" if len(table.columns) > _MANY_COLUMNS else "wide"
     return (
-        f'<table class="wide"><caption>{escape(table.caption)}</caption>'
+        f'<table class="{css}"><caption>{escape(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 

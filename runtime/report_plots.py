@@ -1,6 +1,7 @@
 """The report's plots of drops with their intervals: of all faces, by emotion, by group, by source.
 
-Worse than FP32 is to the right in all of them.
+Worse than FP32 is to the right in all of them. An interval of too few faces is drawn faint and cut
+off where it would make the others unreadable; the words and the table have its ends.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from edge_arm.runtime.slices import SliceDrop
 from edge_arm.runtime.statistics import Interval
 
 _AXIS_HEIGHT = 40
+_ROOM_FOR_FAINT = 0.5  # on each side, of the axis that the others need
 
 
 @dataclass(frozen=True)
@@ -208,12 +210,7 @@ def _interval_figure(
     margin: float | None = None,
 ) -> str:
     """Axis, zero, limit, whiskers and labels; `words` are title and description."""
-    low = min([0.0, *(item.limits[0] for item in whiskers)])
-    high = max([0.0, margin or 0.0, *(item.limits[1] for item in whiskers)])
-    if high - low < 0.01:
-        low, high = -0.5, 0.5
-    pad = 0.06 * (high - low)
-    low, high = low - pad, high + pad
+    low, high = _axis(whiskers, margin)
 
     def x(points: float) -> float:
         return LEFT + (points - low) / (high - low) * (RIGHT - LEFT)
@@ -231,16 +228,38 @@ def _interval_figure(
         text((LEFT, height - 6), "\u2190 better than FP32", css="tick")
         + text((RIGHT, height - 6), "worse, in pp \u2192", css="tick", anchor="end")
     )
-    parts += [_whisker(item, x) for item in whiskers]
+    parts += [_whisker(item, x, (low, high)) for item in whiskers]
     return figure(name, words, height, [*parts, *labels])
 
 
-def _whisker(item: _Whisker, x: Callable[[float], float]) -> str:
-    start, middle, end = (x(value) for value in (item.limits[0], item.point, item.limits[1]))
-    lines = (
-        line((start, item.y), (end, item.y), "whisker")
-        + line((start, item.y - 4), (start, item.y + 4), "whisker")
-        + line((end, item.y - 4), (end, item.y + 4), "whisker")
-    )
+def _axis(whiskers: Sequence[_Whisker], margin: float | None) -> tuple[float, float]:
+    """Ends of the axis: zero, the limit and every interval, but faint ones only as far as fits.
+
+    Five faces have an interval of a hundred points, which would press all others into a line.
+    """
+    firm = [item for item in whiskers if not item.faint] or whiskers
+    low = min([0.0, *(item.limits[0] for item in firm)])
+    high = max([0.0, margin or 0.0, *(item.limits[1] for item in firm)])
+    if high - low < 0.01:
+        low, high = -0.5, 0.5
+    room = (high - low) * _ROOM_FOR_FAINT
+    low = max(low - room, min([low, *(item.limits[0] for item in whiskers)]))
+    high = min(high + room, max([high, *(item.limits[1] for item in whiskers)]))
+    pad = 0.06 * (high - low)
+    return low - pad, high + pad
+
+
+def _whisker(item: _Whisker, x: Callable[[float], float], axis: tuple[float, float]) -> str:
+    """The interval, its ends and its point; an end beyond the axis is cut off and has no bar."""
+    low, high = axis
+    ends = [min(max(limit, low), high) for limit in item.limits]
+    parts = [line((x(ends[0]), item.y), (x(ends[1]), item.y), "whisker")]
+    parts += [
+        line((x(end), item.y - 4), (x(end), item.y + 4), "whisker")
+        for end, limit in zip(ends, item.limits, strict=True)
+        if end == limit
+    ]
+    if low <= item.point <= high:
+        parts.append(point((x(item.point), item.y), item.series))
     css = f"{series_css(item.series)}{' faint' if item.faint else ''}"
-    return f'<g class="{css}">{lines}{point((middle, item.y), item.series)}</g>'
+    return f'<g class="{css}">{"".join(parts)}</g>'

@@ -89,6 +89,8 @@ dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em;
   overflow-wrap: anywhere; }
 li { margin: .3rem 0; max-width: 46rem; }
+@media (min-width: 60rem) {
+  table:not(.dense) td small, table:not(.dense) td b { white-space: nowrap; } }
 @media (max-width: 30rem) { th, td { padding: .3rem .2rem; } table { font-size: .82rem; }
   table.matrix { font-size: .74rem; } table.matrix th, table.matrix td { padding: .15rem .2rem; }
   table.matrix td { min-width: 1.5rem; } dl { grid-template-columns: minmax(0, 1fr); gap: 0; }

@@ -78,6 +78,14 @@ def test_invariance_that_holds_names_the_largest_move(whole_report: Make) -> Non
     )
 
 
+def test_exact_invariance_is_called_so(whole_report: Make) -> None:
+    report = whole_report()
+    exact = tuple(replace(check, max_logit_difference=0.0) for check in report.invariance)
+    assert invariance_sentence(replace(report, invariance=exact)) == (
+        "Batch invariance holds: 64 faces in 6 arrangements, no logit moved at all."
+    )
+
+
 def leaks(*duplicates: Duplicate, **others: object) -> LeakCheck:
     check = LeakCheck(num_calibration=490, num_test=3068, max_distance=48, duplicates=duplicates)
     return replace(check, **others)  # type: ignore[arg-type]

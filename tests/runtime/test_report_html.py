@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -269,4 +270,25 @@ def test_a_group_of_too_few_people_is_drawn_faint(whole_report: Make) -> None:
     # which is 5.36 %; the exact method gives away 0.001 % of its error for the nuisance parameter.
     assert "age 70+ INT8: 0.00 pp (-5.36 to +5.36), too few faces to tell." in str(
         plot.findtext("desc")
+    )
+
+
+def test_an_interval_of_too_few_faces_does_not_press_the_others_together(
+    report_from_answers: Make,
+) -> None:
+    targets = [0] * 2000 + [1] * 2000 + [2] * 3
+    report = report_from_answers(targets, {FP32: targets, INT8: [1, *targets[1:]]})
+    plot = ElementTree.fromstring(class_drop_plot(report))
+    firm: list[tuple[float, float, int]] = []
+    faint: list[tuple[float, float, int]] = []
+    for group in plot.iter("g"):
+        lines = [item.attrib for item in group.iter("line")]
+        found = float(lines[0]["x1"]), float(lines[0]["x2"]), len(lines)
+        (faint if "faint" in group.attrib["class"] else firm).append(found)
+    # Three faces leave anything from -71 to +71 points open, two thousand about +-0.2.
+    assert all(end - start > 0.2 * (386 - 14) for start, end, _ in firm)
+    # Cut off on both sides, so it has no bars at its ends; the words have them.
+    assert faint == [(14.0, 386.0, 1)]
+    assert re.search(
+        r"neutral INT8: 0.00 pp \(-7\d\.\d+ to \+7\d\.\d+\), too few", plot[1].text or ""
     )
