@@ -90,6 +90,12 @@ def measure(
             rich_help_panel=_REPORT,
         ),
     ] = None,
+    contact_sheet: Annotated[
+        bool,
+        typer.Option(
+            help="Whether the HTML file holds thumbnails of those faces.", rich_help_panel=_REPORT
+        ),
+    ] = True,
     markdown: Annotated[
         Path | None,
         typer.Option(help="Write it for a pull request or a wiki.", rich_help_panel=_REPORT),
@@ -147,7 +153,7 @@ def measure(
     if json is not None:
         write_json_report(report, json, comparison=comparison)
     if html is not None:
-        write_html_report(report, html, comparison=comparison)
+        write_html_report(report, html, comparison=comparison, contact_sheet=contact_sheet)
     if markdown is not None:
         write_markdown_report(report, markdown, comparison=comparison)
     written = [path for path in (json, html, markdown) if path is not None]
