@@ -23,6 +23,7 @@ from edge_arm.runtime.batch_invariance import (
 from edge_arm.runtime.batches import FaceBatch
 from edge_arm.runtime.calibration_faces import CalibrationFaces
 from edge_arm.runtime.explanation import Source, drop_sources
+from edge_arm.runtime.face_attributes import FaceAttributes
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.fingerprints import FingerprintCollector
 from edge_arm.runtime.flips import FlippedFace, flipped_faces
@@ -31,7 +32,8 @@ from edge_arm.runtime.leaks import CalibrationLooks, leak_check
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions, predict_models
 from edge_arm.runtime.report import REFERENCE, Provenance, Report, report_from_predictions
-from edge_arm.runtime.statistics import Gate
+from edge_arm.runtime.slices import slice_drops
+from edge_arm.runtime.statistics import ClassRules, Gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +85,14 @@ class Known:
         shared: of the FP32 model, for its baselines.
         calibration: the faces that chose the INT8 ranges.
         looks: of these faces.
+        attributes: of the people on the test faces.
         missing: what cannot be measured here and why, a sentence each.
     """
 
     shared: SharedPart | None = None
     calibration: CalibrationFaces | None = None
     looks: CalibrationLooks | None = None
+    attributes: FaceAttributes = ()
     missing: tuple[str, ...] = ()
 
 
@@ -142,6 +146,7 @@ def report_from_models(
     )
     reference = predictions[REFERENCE]
     confidence = report.confidence
+    rules = ClassRules(max_drop=config.class_gate, confidence=confidence)
     return replace(
         report,
         baselines=(
@@ -152,6 +157,16 @@ def report_from_models(
         invariance=invariance,
         flipped=_flipped(predictions, index),
         leaks=leaks,
+        slices=tuple(
+            item
+            for drop in report.drops
+            for item in slice_drops(
+                reference,
+                predictions[drop.candidate.precision],
+                known.attributes,
+                rules=rules,
+            )
+        ),
         explanation=(
             drop_sources(reference, _sources(models, found), confidence=confidence)
             if models.sources

@@ -31,10 +31,11 @@ def known_for_measuring(
         checkpoint: as the user named it.
 
     Raises:
-        DataError: if the faces calibrated the bundle.
+        DataError: if the faces calibrated the bundle, or what is said of them is broken.
         BundleError: if a file of the bundle changed.
         CheckpointError, UsageError: see `shared_part`.
     """
+    from edge_arm.data.registry import face_attributes
     from edge_arm.runtime.calibration_faces import calibration_faces
     from edge_arm.runtime.leaks import require_unseen
     from edge_arm.runtime.measurement import Known
@@ -45,6 +46,7 @@ def known_for_measuring(
     return Known(
         shared=shared,
         calibration=calibration,
+        attributes=face_attributes(root, index),
         looks=None if calibration is None else looks_of(calibration, index.name, root, bundle),
         missing=(why_not,) if why_not else (),
     )
