@@ -85,7 +85,11 @@ def precisions_section(report: Report) -> Section:
         plain_row("Macro F1", (percent(model.scores.macro_f1) for model in models)),
     ]
     if report.drops:
-        rows.append(plain_row("Drop of macro F1, pp", of_drops(_macro_cell)))
+        rows += [
+            plain_row("Drop of macro F1, pp", of_drops(_macro_cell)),
+            plain_row("Lowest recall", of_drops(_worst_cell)),
+            plain_row("Largest drop of an emotion, pp", of_drops(_largest_drop_cell)),
+        ]
     columns = ("", *(precision_name(model.precision) for model in models))
     caption = (
         f"{faces_text(report.data.num_images)}, small print: {confidence_text(report.confidence)} "
@@ -130,6 +134,20 @@ def _macro_cell(drop: AccuracyDrop) -> Cell:
     interval = drop.macro.macro_f1_interval
     limits = "" if interval is None else limits_pp((100.0 * interval.low, 100.0 * interval.high))
     return Cell(signed_pp(100.0 * drop.macro.macro_f1), limits)
+
+
+def _worst_cell(drop: AccuracyDrop) -> Cell:
+    label = drop.classes.worst_recall
+    one = drop.classes.drops[label]
+    assert one is not None  # only a class with faces can be the worst
+    return Cell(percent(one.counts.candidate_accuracy, 1), drop.labels.classes[label])
+
+
+def _largest_drop_cell(drop: AccuracyDrop) -> Cell:
+    label = drop.classes.largest_drop
+    one = drop.classes.drops[label]
+    assert one is not None  # as above
+    return Cell(signed_pp(100.0 * one.counts.drop, 1), drop.labels.classes[label])
 
 
 def verdict_cell(verdict: Verdict | None) -> Cell:
@@ -274,7 +292,8 @@ def _margin_text(drop: AccuracyDrop) -> str:
     close = int(np.count_nonzero(margins < CLOSE_CALL))
     return (
         f"{name}: {faces_text(margins.size)} changed. FP32's margin (top probability minus the "
-        f"second) on them: median {float(np.median(margins)):.2f}, largest {margins.max():.2f}; "
+        f"second) on them: median {float(np.median(margins)):.2f}, where that of all faces is "
+        f"{drop.agreement.median_margin:.2f}, largest {margins.max():.2f}; "
         f"{close:,} of them below {CLOSE_CALL:g}, where FP32 hardly preferred its own answer."
     )
 

@@ -89,3 +89,13 @@ def test_it_is_written_whole(report_from_answers: Make, tmp_path: Path) -> None:
     write_markdown_report(report, path)
     assert path.read_text(encoding="utf-8") == markdown_from_report(report)
     assert [item.name for item in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_the_weakest_and_the_hardest_hit_emotion_are_named(whole_report: Make) -> None:
+    """By hand from the table of the emotions: recall and drop of each, in percent and points."""
+    rows = [
+        cells(line) for line in markdown_from_report(whole_report()).splitlines() if "|" in line
+    ]
+    by_name = {row[0]: row[1:] for row in rows if row}
+    assert by_name["Lowest recall"] == ["", "63.5 % (fear)", "64.9 % (fear)"]
+    assert by_name["Largest drop of an emotion, pp"] == ["", "+1.4 (fear)", "+1.5 (sadness)"]
