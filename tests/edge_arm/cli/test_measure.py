@@ -22,6 +22,7 @@ from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
 from edge_arm.runtime.errors import (
     BundleError,
+    CalibrationError,
     CheckpointError,
     DataError,
     EdgeArmError,
@@ -369,3 +370,65 @@ def test_a_checkpoint_of_other_weights_is_refused(tmp_path: Path, faces: Path) -
     (tmp_path / "other.safetensors").write_bytes(b"other")
     with pytest.raises(CheckpointError, match="which the bundle was exported from"):
         run(*measure_words(bundle, faces), "--checkpoint", tmp_path / "other.safetensors")
+
+
+def quantize(path: Path) -> None:
+    """Put Q/DQ around the mean colour and the weight, as `edge-arm calibrate` puts it."""
+    model = onnx.load(path)
+    weight = next(item for item in model.graph.initializer if item.name == "weight")
+    scale = np.float32(np.abs(numpy_helper.to_array(weight)).max() / 127)
+    rounded = np.rint(numpy_helper.to_array(weight) / scale) * scale
+    weight.CopyFrom(numpy_helper.from_array(rounded.astype(np.float32), "weight"))
+    nodes = list(model.graph.node)
+    for name, step in (("mean", np.float32(2)), ("weight", scale)):
+        model.graph.initializer.extend(
+            [
+                numpy_helper.from_array(np.array(step), f"{name}_scale"),
+                numpy_helper.from_array(np.array(0, np.int8), f"{name}_zero"),
+            ]
+        )
+        parameters = [f"{name}_scale", f"{name}_zero"]
+        position = next(i for i, node in enumerate(nodes) if name in node.input)
+        nodes[position].input[list(nodes[position].input).index(name)] = f"{name}_real"
+        nodes[position:position] = [
+            helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}_steps"]),
+            helper.make_node("DequantizeLinear", [f"{name}_steps", *parameters], [f"{name}_real"]),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def test_explain_runs_one_source_of_error_at_a_time(tmp_path: Path, faces: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", {**SAME, Precision.FP16: COLORS})
+    quantize(bundle / "model.int8.onnx")
+    vouch_for(bundle, bundle / "model.int8.onnx")
+    report = tmp_path / "report.json"
+    _, text = run(*measure_words(bundle, faces), "--explain", "--json", report)
+    found = json.loads(report.read_text(encoding="utf-8"))["explanation"]
+    assert [item["name"] for item in found] == [
+        "FP32 again",
+        "FP16",
+        "weights rounded",
+        "activations rounded",
+        "INT8: both",
+    ]
+    assert found[0]["mean_kl"] == found[1]["mean_kl"] == 0.0
+    assert "Changed answers of 36 faces by source" in text
+
+
+def test_explain_without_int8_has_the_control_and_fp16(tmp_path: Path, faces: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", {Precision.FP32: COLORS, Precision.FP16: COLORS})
+    report = tmp_path / "report.json"
+    run(*measure_words(bundle, faces), "--explain", "--json", report)
+    found = json.loads(report.read_text(encoding="utf-8"))["explanation"]
+    assert [item["name"] for item in found] == ["FP32 again", "FP16"]
+
+
+def test_explain_of_an_int8_model_without_quantization_is_refused(
+    tmp_path: Path, faces: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle", SAME)
+    with pytest.raises(CalibrationError, match="has 0 quantized weights and 0 quantized activat"):
+        run(*measure_words(bundle, faces), "--explain")
