@@ -110,7 +110,7 @@ def _model_to_json(model: ModelAccuracy) -> dict[str, Any]:
         "sha256": model.info.model_sha256,
         "size_bytes": model.info.size_bytes,
         "batch_size": model.batch_size,
-        "images_per_second": model.images_per_second,
+        "images_per_second": model.images_per_second or None,  # 0: recorded, not run here
         "accuracy": model.accuracy,
         "accuracy_interval": _limits(model.interval),
         "mean_class_accuracy": model.scores.mean_class_accuracy,

@@ -25,7 +25,7 @@ def speed_plot(report: Report) -> str:
     sizes = [float(model.info.size_bytes) for model in report.models]
     rates = [model.images_per_second for model in report.models]
     size_words = [size_text(model.info.size_bytes) for model in report.models]
-    rate_words = [f"{rate_text(rate)} images/s" for rate in rates]
+    rate_words = [f"{rate_text(rate)}{' images/s' if rate else ''}" for rate in rates]
     middle = 26.0 + _STEP * len(names)
     parts = [
         text((LEFT, 14.0), "File", css="tick"),
@@ -49,7 +49,7 @@ def _bars(
     parts = []
     for row, (name, value, word) in enumerate(zip(names, values, words, strict=True)):
         y = top + _STEP * row
-        width = max(1.0, value / most * (RIGHT - LEFT))
+        width = value / most * (RIGHT - LEFT)
         parts.append(text((LEFT, y + 12.0), f"{name} {word}"))
         parts.append(
             f'<rect class="bar" x="{LEFT:.1f}" y="{y + 17.0:.1f}" width="{width:.1f}" '

@@ -61,8 +61,8 @@ def confidence_section(report: Report) -> Section:
             Table("", "Calibration error (15 bins) and NLL, lower is better", columns, tuple(rows)),
         ),
         notes=(
-            "A temperature divides the logits and changes no answer. It was fitted on faces of "
-            "the calibration split and is stored in the bundle; these faces had no part in it."
+            "A temperature divides the logits and changes no answer. It is stored in the bundle "
+            "and was fitted on other faces; these had no part in it."
             if has_temperature
             else "No temperature is stored in the bundle, so probabilities are as the model gives "
             "them.",

@@ -68,7 +68,9 @@ def size_text(size_bytes: int) -> str:
 
 
 def rate_text(images_per_second: float) -> str:
-    """Faces per second, to three digits."""
+    """Faces per second, to three digits; 0 is of a model whose answers were recorded elsewhere."""
+    if images_per_second == 0.0:
+        return "not run here"
     return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"
 
 
@@ -244,13 +246,18 @@ def _two_digits(number: int) -> int:
 
 def speed_note(report: Report) -> str | None:
     """What keeps a CPU's images/s from being read as TensorRT's; None if nothing has to."""
-    if report.reference.info.name == "onnxruntime/cpu" and report.drops:
+    if any(drop.candidate.info.name == "onnxruntime/cpu" for drop in report.drops):
         return (
             "images/s is of ONNX Runtime on this CPU and says nothing about INT8 or FP16 in "
             "TensorRT. An INT8 file keeps FP32 weights behind its Q/DQ, as TensorRT 8.6 needs; "
             "an engine holds them in one byte each."
         )
     return None
+
+
+def _backends(report: Report) -> list[str]:
+    """What ran the models, each once."""
+    return list(dict.fromkeys(f"{m.info.name} {m.info.version}" for m in report.models))
 
 
 def not_said(report: Report) -> tuple[str, ...]:
@@ -277,9 +284,8 @@ def not_said(report: Report) -> tuple[str, ...]:
         "person or one video make them too narrow.",
         "How good FP32 is. The drop is measured against the FP32 model of this bundle; what FP32 "
         "itself gets wrong is no part of it.",
-        f"Other machines. The answers were computed by {report.reference.info.name} "
-        f"{report.reference.info.version}; a TensorRT engine computes with other kernels. Measure "
-        "again on the device.",
+        f"Other machines. The answers were computed by {names_text(_backends(report))}; another "
+        "device or version computes with other kernels. Measure again on the device.",
         "Speed. images/s was taken while pictures were decoded on the same machine; it is no "
         "benchmark.",
     ]

@@ -80,9 +80,11 @@ def _importance(change: Change) -> int:
 def _table(report: Report) -> Table:
     confidence = confidence_text(report.confidence)
     data = report.data
+    # The last model ran here, whereas FP32's answers may have been recorded elsewhere.
+    ran = report.models[-1]
     table = Table(
         title=f"{data.name}, {data.split.value}: {data.num_images:,} faces, "
-        f"{report.reference.info.name}, batch {report.reference.batch_size}",
+        f"{ran.info.name}, batch {ran.batch_size}",
         title_justify="left",
         title_style="bold",
         box=None,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
+from edge_arm.runtime.report_json import report_to_json
+from edge_arm.runtime.report_plot_speed import speed_plot
 from edge_arm.runtime.report_text import (
     faces_text,
     gate_remarks,
@@ -163,3 +166,25 @@ def test_names_and_counts_read_as_in_a_sentence() -> None:
         "1.8",
         "NaN",
     ]
+
+
+def test_a_model_that_did_not_run_here_has_no_speed(whole_report: Make) -> None:
+    report = whole_report()
+    recorded = replace(report.reference, images_per_second=0.0)
+    assert rate_text(recorded.images_per_second) == "not run here"
+    assert "FP32: 5.0 MB, not run here." in speed_plot(replace(report, reference=recorded))
+    value = report_to_json(replace(report, reference=recorded))
+    assert value["reference"]["images_per_second"] is None
+
+
+def test_every_backend_that_answered_is_named(whole_report: Make) -> None:
+    report = whole_report()
+    drop = report.drops[1]
+    engine = replace(drop.candidate.info, name="tensorrt", version="10.3.0")
+    candidate = replace(drop.candidate, info=engine)
+    mixed = replace(report, drops=(replace(drop, candidate=candidate),))
+    assert any(
+        "computed by onnxruntime/cpu 1.2.3 and tensorrt 10.3.0" in line for line in not_said(mixed)
+    )
+    # Only FP32's answers came from a CPU, and its speed is nobody's concern.
+    assert speed_note(mixed) is None
