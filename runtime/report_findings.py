@@ -32,7 +32,7 @@ _NOTABLE_P = 0.05
 def alarms(report: Report) -> tuple[str, ...]:
     """Faults that come before any figure, because they put the figures in doubt."""
     lines = [
-        f"{precision_name(check.precision)} gives another answer in other company: at "
+        f"{precision_name(check.precision)} depends on the other faces of a batch: at "
         f"{check.arrangement}, a logit moved by {small_number(check.max_logit_difference)} "
         f"(at most {small_number(check.limit)} is accepted) and {check.changed_answers:,} of "
         f"{faces_text(check.num_faces)} changed their answer. Its accuracy depends on how faces "

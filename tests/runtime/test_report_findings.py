@@ -43,7 +43,7 @@ def test_a_model_that_depends_on_its_company_is_an_alarm(whole_report: Make) -> 
     report = whole_report(batch_invariant=False)
     (alarm,) = alarms(report)
     assert alarm.startswith(
-        "INT8 gives another answer in other company: at batch 64, a logit moved by 1.8 (at most "
+        "INT8 depends on the other faces of a batch: at batch 64, a logit moved by 1.8 (at most "
         "0.02 is accepted) and 5 of 64 faces changed their answer."
     )
     assert invariance_sentence(report) == (
@@ -68,7 +68,7 @@ def test_a_logit_that_became_no_number_is_the_worst_of_all(whole_report: Make) -
     position = next(i for i, check in enumerate(checks) if check.arrangement == "batch 8")
     checks[position] = replace(checks[position], max_logit_difference=float("nan"))
     alarm = alarms(replace(report, invariance=tuple(checks)))[0]
-    assert alarm.startswith("FP32 gives another answer in other company: at batch 8, a logit moved")
+    assert alarm.startswith("FP32 depends on the other faces of a batch: at batch 8, a logit moved")
     assert "moved by NaN" in alarm
 
 

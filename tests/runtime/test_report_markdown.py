@@ -79,7 +79,7 @@ def test_names_from_outside_cannot_break_it(report_from_answers: Make) -> None:
 
 def test_alarms_come_before_any_figure(whole_report: Make) -> None:
     markdown = markdown_from_report(whole_report(batch_invariant=False))
-    assert "> **Alarm:** INT8 gives another answer in other company" in markdown
+    assert "> **Alarm:** INT8 depends on the other faces of a batch" in markdown
     assert markdown.index("> **Alarm:**") < markdown.index("## ")
 
 

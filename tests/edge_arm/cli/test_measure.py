@@ -313,7 +313,7 @@ def test_a_model_that_looks_at_its_neighbours_exits_with_1_without_any_gate(
     vouch_for(bundle, path)
     status, text = run(*measure_words(bundle, faces))
     assert status == 1
-    assert "ALARM: INT8 gives another answer in other company" in text
+    assert "ALARM: INT8 depends on the other faces of a batch" in text
 
 
 def vouch_for(bundle: Path, path: Path) -> None:

@@ -70,7 +70,7 @@ def test_an_alarm_comes_right_behind_the_verdict(capsys: pytest.CaptureFixture[s
     print_report(replace(report(TARGETS), invariance=(check,)), [])
     lines = capsys.readouterr().out.splitlines()
     verdict = next(i for i, line in enumerate(lines) if line.startswith("Shown to lose less"))
-    assert lines[verdict + 1].startswith("ALARM: INT8 gives another answer in other company")
+    assert lines[verdict + 1].startswith("ALARM: INT8 depends on the other faces of a batch")
     assert any(line.startswith("Batch invariance FAILS for INT8: 1 of 1") for line in lines)
 
 
