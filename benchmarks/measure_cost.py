@@ -35,7 +35,7 @@ from edge_arm.data.registry import face_index
 from edge_arm.runtime.batches import face_batches
 from edge_arm.runtime.faces import FaceIndex, Split
 from edge_arm.runtime.manifest import Bundle, open_bundle
-from edge_arm.runtime.measurement import MeasureConfig, ModelsToMeasure, report_from_models
+from edge_arm.runtime.measurement import MeasureConfig, ModelsToMeasure, measurement_from_models
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from edge_arm.runtime.predictions import PredictConfig
 from edge_arm.runtime.report_html import write_html_report
@@ -109,7 +109,7 @@ def measure(
         split: the faces that `index` repeats.
         root: of the data set.
     """
-    known = known_for_measuring(bundle, split, root, None)
+    known = known_for_measuring(bundle, split, root)
     attributes = tuple(
         replace(
             item,
@@ -120,7 +120,7 @@ def measure(
         )
         for item in known.attributes
     )
-    report = report_from_models(
+    measurement = measurement_from_models(
         models,
         index,
         MeasureConfig(gate=Gate(0.01), class_gate=0.05),
@@ -128,9 +128,9 @@ def measure(
         provenance=lambda predictions: provenance_of(bundle, predictions),
     )
     with tempfile.TemporaryDirectory() as folder:
-        write_json_report(report, Path(folder) / "report.json")
-        write_html_report(report, Path(folder) / "report.html")
-        write_markdown_report(report, Path(folder) / "report.md")
+        write_json_report(measurement.report, Path(folder) / "report.json")
+        write_html_report(measurement.report, Path(folder) / "report.html")
+        write_markdown_report(measurement.report, Path(folder) / "report.md")
 
 
 def cost_of(work: Callable[[], None]) -> Cost:

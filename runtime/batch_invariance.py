@@ -29,7 +29,7 @@ _ORDER_SEED = 0
 _SAMPLE_SEED = 0
 _BLACK = -1  # in an arrangement, where a black picture stands in for a face
 
-_SHARE = 0.033
+_SHARE = 0.03
 """Of the faces of a measurement, what the check may cost in inferences of each model. `measure` may
 take 5 % longer than running the models does, and the statistics need some of it."""
 
@@ -114,9 +114,9 @@ def check_invariance(
 ) -> tuple[InvarianceCheck, ...]:
     """The same faces one by one and in every other company.
 
-    They are arranged in batches of 8, and in batches of 64 sorted by answer (so that a batch holds
-    one expression), shuffled, each face twice, and among black pictures as a fixed batch size pads
-    them. Fewer faces than a batch are the batch.
+    They are arranged in batches of 8, in batches of 64 sorted by answer (so that a batch holds one
+    expression) and shuffled, and each face twice in a batch of 64 that is filled up with black, as
+    a fixed batch size pads. Fewer faces than a batch are the batch.
 
     Args:
         backend: the model.
@@ -185,13 +185,10 @@ def _arrangements(
         shuffled = np.random.default_rng(_ORDER_SEED).permutation(count)
         yield f"batch {batch}, shuffled", batch, shuffled
     if largest_batch > 1:
-        twice = np.repeat(listed[: (count + 1) // 2], 2)
-        pair = min(len(twice), largest_batch)
-        yield f"batch {pair}, each face twice", pair, twice
-        padded = np.full(largest_batch, _BLACK)
-        inside = min(count, largest_batch // 2)
-        padded[:inside] = listed[:inside]
-        yield f"batch {largest_batch}, filled up with black", largest_batch, padded
+        inside = min(count, max(1, largest_batch // 4))
+        filled = np.full(largest_batch, _BLACK)
+        filled[: 2 * inside] = np.repeat(listed[:inside], 2)
+        yield f"batch {largest_batch}, faces twice, rest black", largest_batch, filled
 
 
 def _arranged(
@@ -210,7 +207,7 @@ def _arranged(
 def invariance_positions(num_faces: int) -> npt.NDArray[np.int64]:
     """Which faces of a measurement are checked: a seeded sample, as large as its cost allows.
 
-    64 of 11,700 faces or more, 8 of 3,000 or fewer; a check by itself costs no more than a few
+    64 of 10,700 faces or more, 8 of 3,000 or fewer; a check by itself costs no more than a few
     seconds, so even a small set has one.
 
     Args:

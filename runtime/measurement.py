@@ -25,14 +25,15 @@ from edge_arm.runtime.calibration_faces import CalibrationFaces
 from edge_arm.runtime.explanation import Source, drop_sources
 from edge_arm.runtime.face_attributes import FaceAttributes
 from edge_arm.runtime.faces import FaceIndex
-from edge_arm.runtime.fingerprints import FingerprintCollector
+from edge_arm.runtime.fingerprints import FingerprintCollector, Fingerprints
 from edge_arm.runtime.flips import FlippedFace, flipped_faces
 from edge_arm.runtime.leak_exclusion import without_near_duplicates
 from edge_arm.runtime.leaks import CalibrationLooks, leak_check
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions, predict_models
+from edge_arm.runtime.reference_predictions import RecordedReference
 from edge_arm.runtime.report import REFERENCE, Provenance, Report, report_from_predictions
-from edge_arm.runtime.slices import slice_drops
+from edge_arm.runtime.slices import SliceDrop, slice_drops
 from edge_arm.runtime.statistics import ClassRules, Gate
 
 
@@ -86,6 +87,8 @@ class Known:
         calibration: the faces that chose the INT8 ranges.
         looks: of these faces.
         attributes: of the people on the test faces.
+        recorded: FP32's answers, to be used in place of running it.
+        temperatures: by precision, fitted on other faces.
         missing: what cannot be measured here and why, a sentence each.
     """
 
@@ -93,10 +96,27 @@ class Known:
     calibration: CalibrationFaces | None = None
     looks: CalibrationLooks | None = None
     attributes: FaceAttributes = ()
+    recorded: RecordedReference | None = None
+    temperatures: Mapping[Precision, float] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
 
-def report_from_models(
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What came of it.
+
+    Attributes:
+        report: on the faces that are judged by.
+        predictions: of every model that ran, over all faces, near duplicates included.
+        fingerprints: of all faces.
+    """
+
+    report: Report
+    predictions: Mapping[Precision, Predictions]
+    fingerprints: Fingerprints
+
+
+def measurement_from_models(
     models: ModelsToMeasure,
     index: FaceIndex,
     config: MeasureConfig,
@@ -104,7 +124,7 @@ def report_from_models(
     known: Known,
     provenance: Callable[[Mapping[Precision, Predictions]], Provenance],
     progress: Callable[[int], None] | None = None,
-) -> Report:
+) -> Measurement:
     """Run all models over all faces and judge what they answer.
 
     Args:
@@ -117,26 +137,34 @@ def report_from_models(
 
     Raises:
         BundleError, UsageError: see `report_from_predictions`.
-        DataError: also if a face is one of the calibration's, or none is left to measure on.
+        DataError: also if a face is one of the calibration's, none is left to measure on, or
+            pictures are not those that recorded answers are about.
         ImageError, InferenceError: see `predict_models`.
     """
     keeper = PixelKeeper(invariance_positions(max(1, len(index))))
-    fingerprints = FingerprintCollector(index)
+    collector = FingerprintCollector(index)
 
     def watch(batch: FaceBatch) -> None:
         keeper.watch(batch)
-        fingerprints.add(batch)
+        collector.add(batch)
 
-    found = predict_models(
-        models.named, index, config=config.predict, progress=progress, watch=watch
-    )
-    invariance = _invariance(models.backends, keeper, found)
-    leaks = leak_check(fingerprints.fingerprints(), known.calibration, known.looks)
+    ran = predict_models(models.named, index, config=config.predict, progress=progress, watch=watch)
+    fingerprints = collector.fingerprints()
+    invariance = _invariance(models.backends, keeper, ran)
+    found = dict(ran)
+    if known.recorded is not None:
+        known.recorded.require_same_pictures(fingerprints)
+        found[REFERENCE.value] = known.recorded.predictions
+    leaks = leak_check(fingerprints, known.calibration, known.looks)
     if config.exclude_near_duplicates:
-        remaining = without_near_duplicates(index, fingerprints.fingerprints(), leaks)
+        remaining = without_near_duplicates(index, fingerprints, leaks)
         index, leaks, found = remaining.index, remaining.check, remaining.of_all(found)
 
-    predictions = {precision: found[precision.value] for precision in models.backends}
+    predictions = {
+        precision: replace(found[precision.value], temperature=known.temperatures.get(precision))
+        for precision in Precision
+        if precision.value in found
+    }
     report = report_from_predictions(
         predictions,
         index,
@@ -144,35 +172,35 @@ def report_from_models(
         provenance=provenance(predictions),
         class_gate=config.class_gate,
     )
-    reference = predictions[REFERENCE]
-    confidence = report.confidence
-    rules = ClassRules(max_drop=config.class_gate, confidence=confidence)
-    return replace(
-        report,
-        baselines=(
-            ()
-            if known.shared is None
-            else fp32_baselines(reference, known.shared, confidence=confidence)
-        ),
-        invariance=invariance,
-        flipped=_flipped(predictions, index),
-        leaks=leaks,
-        slices=tuple(
-            item
-            for drop in report.drops
-            for item in slice_drops(
-                reference,
-                predictions[drop.candidate.precision],
+    reference, confidence = predictions[REFERENCE], report.confidence
+    return Measurement(
+        replace(
+            report,
+            reference_origin=(
+                report.reference_origin if known.recorded is None else known.recorded.origin
+            ),
+            baselines=(
+                ()
+                if known.shared is None
+                else fp32_baselines(reference, known.shared, confidence=confidence)
+            ),
+            invariance=invariance,
+            flipped=_flipped(predictions, index),
+            leaks=leaks,
+            slices=_slices(
+                predictions,
                 known.attributes,
-                rules=rules,
-            )
+                ClassRules(max_drop=config.class_gate, confidence=confidence),
+            ),
+            explanation=(
+                drop_sources(reference, _sources(models, found), confidence=confidence)
+                if models.sources
+                else ()
+            ),
+            not_measured=known.missing,
         ),
-        explanation=(
-            drop_sources(reference, _sources(models, found), confidence=confidence)
-            if models.sources
-            else ()
-        ),
-        not_measured=known.missing,
+        {precision: ran[precision.value] for precision in models.backends},
+        fingerprints,
     )
 
 
@@ -196,12 +224,29 @@ def _invariance(
 def _flipped(
     predictions: Mapping[Precision, Predictions], index: FaceIndex
 ) -> tuple[FlippedFace, ...]:
+    reference = predictions[REFERENCE]
     return tuple(
         face
-        for precision in Precision
-        if precision in predictions and precision is not REFERENCE
-        for face in flipped_faces(predictions[REFERENCE], predictions[precision], index)
+        for candidate in _candidates(predictions)
+        for face in flipped_faces(reference, candidate, index)
     )
+
+
+def _slices(
+    predictions: Mapping[Precision, Predictions], attributes: FaceAttributes, rules: ClassRules
+) -> tuple[SliceDrop, ...]:
+    reference = predictions[REFERENCE]
+    return tuple(
+        item
+        for candidate in _candidates(predictions)
+        for item in slice_drops(reference, candidate, attributes, rules=rules)
+    )
+
+
+def _candidates(predictions: Mapping[Precision, Predictions]) -> list[Predictions]:
+    """Highest precision first."""
+    others = [item for item in Precision if item in predictions and item is not REFERENCE]
+    return [predictions[precision] for precision in others]
 
 
 def _sources(

@@ -5,6 +5,7 @@ A device has neither, and measures all the same; the report then says what is mi
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,26 @@ if TYPE_CHECKING:
     from edge_arm.runtime.leaks import CalibrationLooks
     from edge_arm.runtime.manifest import Bundle
     from edge_arm.runtime.measurement import Known
+    from edge_arm.runtime.reference_predictions import RecordedReference
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
 
+class ReferenceName(str, Enum):
+    """Where FP32's answers come from."""
+
+    AUTO = "auto"
+    RECORDED = "recorded"
+    RUN = "run"
+
+
 def known_for_measuring(
-    bundle: Bundle, index: FaceIndex, root: Path, checkpoint: Path | None
+    bundle: Bundle,
+    index: FaceIndex,
+    root: Path,
+    *,
+    checkpoint: Path | None = None,
+    reference: ReferenceName = ReferenceName.AUTO,
 ) -> Known:
     """Everything that is here.
 
@@ -29,27 +44,56 @@ def known_for_measuring(
         index: faces to measure on.
         root: folder of their data set.
         checkpoint: as the user named it.
+        reference: where FP32's answers shall come from; "auto" takes recorded ones if there are.
 
     Raises:
-        DataError: if the faces calibrated the bundle, or what is said of them is broken.
-        BundleError: if a file of the bundle changed.
+        DataError: if the faces calibrated the bundle, what is said of them is broken, or recorded
+            answers are about others.
+        BundleError: if a file of the bundle changed, or answers shall be recorded ones and are not.
         CheckpointError, UsageError: see `shared_part`.
     """
     from edge_arm.data.registry import face_attributes
     from edge_arm.runtime.calibration_faces import calibration_faces
     from edge_arm.runtime.leaks import require_unseen
     from edge_arm.runtime.measurement import Known
+    from edge_arm.runtime.temperature import stored_temperatures, usable_temperatures
 
     calibration = calibration_faces(bundle)
     require_unseen(index, calibration)
     shared, why_not = shared_part(bundle, checkpoint)
+    temperatures, without = usable_temperatures(bundle)
+    if stored_temperatures(bundle) is None:  # one sentence then, and not one for each precision
+        without = (
+            "Tempered confidence: the bundle has no temperatures; fit them with "
+            "'edge-arm calibrate --data NAME'.",
+        )
     return Known(
         shared=shared,
         calibration=calibration,
         attributes=face_attributes(root, index),
         looks=None if calibration is None else looks_of(calibration, index.name, root, bundle),
-        missing=(why_not,) if why_not else (),
+        recorded=_recorded(bundle, index, reference),
+        temperatures=temperatures,
+        missing=(*((why_not,) if why_not else ()), *without),
     )
+
+
+def _recorded(
+    bundle: Bundle, index: FaceIndex, reference: ReferenceName
+) -> RecordedReference | None:
+    from edge_arm.runtime.errors import BundleError
+    from edge_arm.runtime.reference_predictions import recorded_reference, reference_name
+
+    if reference is ReferenceName.RUN:
+        return None
+    found = recorded_reference(bundle, index)
+    if found is None and reference is ReferenceName.RECORDED:
+        raise BundleError(
+            f"got --reference recorded, the bundle {str(bundle.path)!r} has no "
+            f"{reference_name(index.name, index.split)!r}; make it on a workstation with "
+            f"'edge-arm measure --data {index.name} --record-reference'"
+        )
+    return found
 
 
 def shared_part(bundle: Bundle, checkpoint: Path | None) -> tuple[SharedPart | None, str]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendName, opened_backends
+from edge_arm.cli.backends import BackendName
+from edge_arm.cli.known_for_measuring import ReferenceName
 
 if TYPE_CHECKING:
-    from edge_arm.runtime.faces import FaceIndex
-    from edge_arm.runtime.manifest import Bundle
-    from edge_arm.runtime.measurement import Known, MeasureConfig
-    from edge_arm.runtime.report import Report
     from edge_arm.runtime.statistics import Gate
 
 
@@ -64,6 +60,21 @@ def measure(
             rich_help_panel=_CHECKS,
         ),
     ] = None,
+    reference: Annotated[
+        ReferenceName,
+        typer.Option(
+            help="FP32's answers: recorded in the bundle (auto: if they are there) or run now.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = ReferenceName.AUTO,
+    record_reference: Annotated[
+        bool,
+        typer.Option(
+            "--record-reference",
+            help="Run FP32 and keep its answers in the bundle, for a device.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option(
@@ -85,10 +96,7 @@ def measure(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(
-            help="Write it for people, with the faces whose answer changed.",
-            rich_help_panel=_REPORT,
-        ),
+        typer.Option(help="Write it for people, with pictures.", rich_help_panel=_REPORT),
     ] = None,
     contact_sheet: Annotated[
         bool,
@@ -119,6 +127,7 @@ def measure(
     """
     from edge_arm.cli.known_for_measuring import known_for_measuring
     from edge_arm.cli.report_table import print_report
+    from edge_arm.cli.run_measurement import keep_reference, run_measurement
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import open_bundle
@@ -140,15 +149,20 @@ def measure(
         exclude_near_duplicates=exclude_near_duplicates,
     )
     older = None if compare is None else read_older_report(compare)
+    if record_reference:
+        reference = _run_now(reference)
     opened = open_bundle(bundle)
     folder = resolve_root(data, root)
     index = face_index(data, folder, Split(split.value)).relabelled(opened.manifest.labels)
     if older is not None:
         require_same_set(older, index)
-    known = known_for_measuring(opened, index, folder, checkpoint)
-    report = _report(
+    known = known_for_measuring(opened, index, folder, checkpoint=checkpoint, reference=reference)
+    measurement = run_measurement(
         opened, index, config, known=known, runs_on=(backend, provider), explain=explain
     )
+    report = measurement.report
+    if record_reference:
+        keep_reference(opened, measurement, index)
     comparison = None if older is None else comparison_with(older, report_to_json(report))
     if json is not None:
         write_json_report(report, json, comparison=comparison)
@@ -174,34 +188,12 @@ def _gate(points: float, option: str) -> Gate:
     return Gate(points / 100.0)
 
 
-def _report(
-    bundle: Bundle,
-    index: FaceIndex,
-    config: MeasureConfig,
-    *,
-    known: Known,
-    runs_on: tuple[BackendName, str],
-    explain: bool,
-) -> Report:
-    from edge_arm.cli.console import progress_bar
-    from edge_arm.cli.explaining_models import explaining_models
-    from edge_arm.cli.provenance import provenance_of
-    from edge_arm.runtime.measurement import ModelsToMeasure, report_from_models
+def _run_now(reference: ReferenceName) -> ReferenceName:
+    from edge_arm.runtime.errors import UsageError
 
-    backend, provider = runs_on
-    with ExitStack() as stack:
-        backends = stack.enter_context(opened_backends(bundle, backend, provider=provider))
-        as_file = (backend, provider) == (BackendName.ONNXRUNTIME, "cpu")
-        sources = (
-            stack.enter_context(explaining_models(bundle, ships_as_file=as_file)) if explain else {}
+    if reference is ReferenceName.RECORDED:
+        raise UsageError(
+            "got --record-reference with --reference recorded, expected FP32 to run so that its "
+            "answers can be kept; leave one of the two out"
         )
-        models = ModelsToMeasure(backends, sources)
-        advance = stack.enter_context(progress_bar("measuring", len(index) * len(models)))
-        return report_from_models(
-            models,
-            index,
-            config,
-            known=known,
-            provenance=lambda predictions: provenance_of(bundle, predictions),
-            progress=advance,
-        )
+    return ReferenceName.RUN

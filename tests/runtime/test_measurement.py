@@ -22,7 +22,7 @@ from edge_arm.runtime.measurement import (
     Known,
     MeasureConfig,
     ModelsToMeasure,
-    report_from_models,
+    measurement_from_models,
 )
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions
 from edge_arm.runtime.preprocess import Uint8Array
@@ -87,9 +87,9 @@ def measured(
     config: MeasureConfig = CONFIG,
     known: Known | None = None,
 ) -> Report:
-    return report_from_models(
+    return measurement_from_models(
         ModelsToMeasure(backends), index, config, known=known or Known(), provenance=provenance
-    )
+    ).report
 
 
 # Adding 1 to red turns the faces of green and blue that are brightest by a little: 10 and 20.
@@ -164,9 +164,9 @@ def explained(index: FaceIndex, sources: dict[Source, ModelToRun], name: str) ->
         FP16: Colors(name=name),
         INT8: Colors(1.0, 0.0, 0.0, name=name),
     }
-    return report_from_models(
+    return measurement_from_models(
         ModelsToMeasure(backends, sources), index, CONFIG, known=Known(), provenance=provenance
-    )
+    ).report
 
 
 def test_what_ships_stands_beside_what_explains_it(index: FaceIndex) -> None:
@@ -198,7 +198,7 @@ def test_an_engine_stands_beside_its_own_file(index: FaceIndex) -> None:
 def test_progress_reaches_every_face_of_every_model(index: FaceIndex) -> None:
     steps: list[int] = []
     models = ModelsToMeasure(REDDER, {Source.CONTROL: ModelToRun(FP32, Colors())})
-    report_from_models(
+    measurement_from_models(
         models, index, CONFIG, known=Known(), provenance=provenance, progress=steps.append
     )
     assert sum(steps) == COUNT * len(models) == 90
