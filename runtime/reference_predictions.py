@@ -37,7 +37,10 @@ PRECISION = Precision.FP32
 """Of the answers that are recorded: what every drop is measured against."""
 
 _ARRAYS = ("logits", "targets", "sample_ids", "file_sha256s", "header")
-_MAKE = "record it again with 'edge-arm measure --record-reference' on a workstation"
+_MAKE = (
+    "record it again with 'edge-arm measure --record-reference' on a workstation, or run FP32 "
+    "here with --reference run"
+)
 
 
 @dataclass(frozen=True, eq=False)
