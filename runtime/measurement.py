@@ -32,7 +32,13 @@ from edge_arm.runtime.leaks import CalibrationLooks, leak_check
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions, predict_models
 from edge_arm.runtime.reference_predictions import RecordedReference
-from edge_arm.runtime.report import REFERENCE, Provenance, Report, report_from_predictions
+from edge_arm.runtime.report import (
+    REFERENCE,
+    Provenance,
+    Report,
+    report_from_predictions,
+    require_something_to_judge,
+)
 from edge_arm.runtime.slices import SliceDrop, slice_drops
 from edge_arm.runtime.statistics import ClassRules, Gate
 
@@ -141,6 +147,7 @@ def measurement_from_models(
             pictures are not those that recorded answers are about.
         ImageError, InferenceError: see `predict_models`.
     """
+    require_something_to_judge(models.backends, gate=config.gate, class_gate=config.class_gate)
     keeper = PixelKeeper(invariance_positions(max(1, len(index))))
     collector = FingerprintCollector(index)
 

@@ -5,7 +5,7 @@ Every form is made from the same `Report`, so they cannot say different things.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,13 +184,8 @@ def report_from_predictions(
             f"got predictions of {', '.join(item.value for item in predictions) or 'no model'}, "
             "expected fp32 among them as the reference; make it with 'edge-arm export'"
         )
+    require_something_to_judge(predictions, gate=gate, class_gate=class_gate)
     candidates = [item for item in Precision if item in predictions and item is not REFERENCE]
-    if not candidates and (gate is not None or class_gate is not None):
-        option = "--max-class-drop" if gate is None else "--max-drop"
-        raise UsageError(
-            f"got {option} and a bundle with fp32 alone, expected a model to judge; make one with "
-            "'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
-        )
     confidence = DEFAULT_CONFIDENCE if gate is None else gate.confidence
     return Report(
         data=MeasuredData(
@@ -209,4 +204,26 @@ def report_from_predictions(
         gate=gate,
         provenance=provenance,
         class_gate=class_gate,
+    )
+
+
+def require_something_to_judge(
+    precisions: Collection[Precision], *, gate: Gate | None, class_gate: float | None
+) -> None:
+    """Refuse a gate for a bundle that has nothing to judge, before anything runs.
+
+    Args:
+        precisions: of the models.
+        gate: largest accepted drop of each candidate.
+        class_gate: largest accepted drop of any class of a candidate.
+
+    Raises:
+        UsageError: if FP32 is alone and there is a gate.
+    """
+    if set(precisions) - {REFERENCE} or (gate is None and class_gate is None):
+        return
+    option = "--max-class-drop" if gate is None else "--max-drop"
+    raise UsageError(
+        f"got {option} and a bundle with fp32 alone, expected a model to judge; make one with "
+        "'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
     )

@@ -22,9 +22,6 @@ class SplitName(str, Enum):
     TEST = "test"
 
 
-_GATES, _CHECKS, _REPORT = "Gates", "Checks", "Report"
-
-
 def measure(
     data: Annotated[str, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")],
     root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
@@ -39,82 +36,57 @@ def measure(
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call.")] = 32,
     max_drop: Annotated[
         float | None,
-        typer.Option(
-            metavar="PP",
-            help="Largest accepted drop in percentage points.",
-            rich_help_panel=_GATES,
-        ),
+        typer.Option(metavar="PP", help="Largest accepted drop in percentage points."),
     ] = None,
     max_class_drop: Annotated[
         float | None,
-        typer.Option(
-            metavar="PP",
-            help="The same for each expression by itself.",
-            rich_help_panel=_GATES,
-        ),
+        typer.Option(metavar="PP", help="The same for each expression by itself."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Of the bundle, for FP32 by the paper's protocol; looked for beside the bundle.",
-            rich_help_panel=_CHECKS,
+            help="Of the bundle, for FP32 by the paper's protocol; looked for beside the bundle."
         ),
     ] = None,
     reference: Annotated[
         ReferenceName,
         typer.Option(
-            help="FP32's answers: recorded in the bundle (auto: if they are there) or run now.",
-            rich_help_panel=_CHECKS,
+            help="FP32's answers: recorded in the bundle (auto: if they are there) or run now."
         ),
     ] = ReferenceName.AUTO,
     record_reference: Annotated[
         bool,
         typer.Option(
-            "--record-reference",
-            help="Run FP32 and keep its answers in the bundle, for a device.",
-            rich_help_panel=_CHECKS,
+            "--record-reference", help="Run FP32 and keep its answers in the bundle, for a device."
         ),
     ] = False,
     explain: Annotated[
         bool,
-        typer.Option(
-            "--explain",
-            help="Also run weights and activations rounded by themselves.",
-            rich_help_panel=_CHECKS,
-        ),
+        typer.Option("--explain", help="Also run weights and activations rounded by themselves."),
     ] = False,
     exclude_near_duplicates: Annotated[
         bool,
         typer.Option(
             "--exclude-near-duplicates",
             help="Leave out test faces that look like a calibration face.",
-            rich_help_panel=_CHECKS,
         ),
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(help="Write it for programs.", rich_help_panel=_REPORT)
-    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report for programs.")] = None,
     html: Annotated[
         Path | None,
-        typer.Option(help="Write it for people, with pictures.", rich_help_panel=_REPORT),
+        typer.Option(help="Write the report for people, with the faces whose answer changed."),
     ] = None,
     contact_sheet: Annotated[
         bool,
-        typer.Option(
-            help="Whether the HTML file holds thumbnails of those faces.", rich_help_panel=_REPORT
-        ),
+        typer.Option(help="Whether the HTML file holds their thumbnails."),
     ] = True,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Write it for a pull request or a wiki.", rich_help_panel=_REPORT),
+        typer.Option(help="Write the report for a pull request or a wiki."),
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(
-            metavar="OLD.json",
-            help="Say what changed since this report.",
-            rich_help_panel=_REPORT,
-        ),
+        typer.Option(metavar="OLD.json", help="Say what changed since this report."),
     ] = None,
 ) -> None:
     """Measure what each precision of a bundle loses against FP32, on the same faces.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from edge_arm.runtime.backend import BackendInfo, Float32Array
 from edge_arm.runtime.baselines import Protocol, SharedPart
-from edge_arm.runtime.errors import DataError, InferenceError
+from edge_arm.runtime.errors import DataError, InferenceError, UsageError
 from edge_arm.runtime.explanation import Source
 from edge_arm.runtime.face_attributes import FaceAttribute
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
@@ -27,6 +29,9 @@ from edge_arm.runtime.measurement import (
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions
 from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.report import Provenance, Report
+from edge_arm.runtime.report_html import html_from_report
+from edge_arm.runtime.report_json import write_json_report
+from edge_arm.runtime.report_markdown import markdown_from_report
 from edge_arm.runtime.statistics import Gate, Verdict
 
 LABELS = LabelSet("three", ("anger", "fear", "neutral"))
@@ -219,3 +224,38 @@ def test_no_face_is_refused(index: FaceIndex) -> None:
 def test_a_logit_that_is_no_number_ends_it_with_model_and_picture(index: FaceIndex) -> None:
     with pytest.raises(InferenceError, match=r"the int8 model ffffffffffff gave .*06\.png"):
         measured(index, {FP32: Colors(), INT8: NotANumber()})
+
+
+def test_a_gate_with_nothing_to_judge_is_refused_before_anything_runs(index: FaceIndex) -> None:
+    index.samples[0].path.unlink()  # reading it would be another error
+    with pytest.raises(UsageError, match="got --max-drop and a bundle with fp32 alone"):
+        measured(index, {FP32: Colors()}, replace(CONFIG, gate=Gate(0.01)))
+
+
+@pytest.mark.parametrize(
+    ("positions", "answers"),
+    [
+        pytest.param([4], REDDER, id="one face"),
+        pytest.param(range(COUNT), {FP32: Colors(), INT8: Colors()}, id="all right"),
+        pytest.param(
+            # Faces of green, answered with red.
+            range(1, COUNT, 3),
+            {FP32: Colors(99.0, 0.0, 0.0), INT8: Colors(98.0, 0.0, 0.0)},
+            id="all wrong",
+        ),
+        pytest.param(
+            range(1, COUNT, 3), {FP32: Colors(), INT8: Colors(99.0, 0.0, 0.0)}, id="all lost"
+        ),
+    ],
+)
+def test_the_corners_have_a_report_in_every_form(
+    index: FaceIndex, tmp_path: Path, positions: Sequence[int], answers: dict[Precision, Colors]
+) -> None:
+    config = replace(CONFIG, gate=Gate(0.01), class_gate=0.05)
+    report = measured(index.subset(positions), answers, config)
+    write_json_report(report, tmp_path / "report.json")
+    value = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert value["data"]["num_images"] == len(positions)
+    assert value["verdict"] in ("cannot_tell", "fail")
+    for text in (html_from_report(report), markdown_from_report(report)):
+        assert "nan" not in re.findall("[a-z]+", text)
