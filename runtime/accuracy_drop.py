@@ -26,6 +26,7 @@ from edge_arm.runtime.statistics import (
     ConfidenceQuality,
     Gate,
     Interval,
+    MacroDrop,
     MacroScores,
     PairedCounts,
     Verdict,
@@ -35,6 +36,7 @@ from edge_arm.runtime.statistics import (
     confusion_matrix,
     drop_interval,
     faces_needed,
+    macro_drop,
     macro_scores,
     mcnemar_exact_p,
     minimum_detectable_drop,
@@ -45,6 +47,9 @@ from edge_arm.runtime.statistics import (
 
 DEFAULT_CONFIDENCE = 0.95
 """Of every interval where no gate asks for another."""
+
+BOOTSTRAP_SEED = 0
+"""Of the macro scores' intervals: the same predictions give the same report."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,9 @@ class ModelAccuracy:
         confusion: (C, C) int64, faces by true class (row) and answer (column).
         confidence_quality: how far its probabilities can be believed.
         images_per_second: see `Predictions.seconds_inference` for what it is worth.
+        temperature: that the bundle keeps for this model, fitted on other faces; None if there is
+            none.
+        tempered: `confidence_quality` with the logits divided by it; None likewise.
     """
 
     precision: Precision
@@ -74,6 +82,8 @@ class ModelAccuracy:
     confusion: npt.NDArray[np.int64]
     confidence_quality: ConfidenceQuality
     images_per_second: float
+    temperature: float | None = None
+    tempered: ConfidenceQuality | None = None
 
     @property
     def accuracy(self) -> float:
@@ -94,6 +104,7 @@ class AccuracyDrop:
         mcnemar_p: two-sided p of "the accuracies are equal"; a large one proves nothing.
         agreement: equal answers and flips, right or wrong.
         classes: the same by class.
+        macro: drop in the scores that give every class the same weight.
         minimum_detectable_drop: smallest margin this set could certify, as a fraction.
         gate: what was asked for, if anything.
         verdict: None without a gate.
@@ -109,6 +120,7 @@ class AccuracyDrop:
     mcnemar_p: float
     agreement: Agreement
     classes: ClassComparison
+    macro: MacroDrop
     minimum_detectable_drop: float
     gate: Gate | None
     verdict: Verdict | None
@@ -152,11 +164,23 @@ def accuracy_of(
         confusion=confusion,
         confidence_quality=confidence_quality(predictions.logits, predictions.targets),
         images_per_second=predictions.images_per_second,
+        temperature=predictions.temperature,
+        tempered=(
+            None
+            if predictions.temperature is None
+            else confidence_quality(
+                predictions.logits, predictions.targets, temperature=predictions.temperature
+            )
+        ),
     )
 
 
 def compare(
-    reference: Predictions, candidate: Predictions, gate: Gate | None = None
+    reference: Predictions,
+    candidate: Predictions,
+    gate: Gate | None = None,
+    *,
+    max_class_drop: float | None = None,
 ) -> AccuracyDrop:
     """Measure what the candidate loses against the reference, and judge it if a gate is given.
 
@@ -164,11 +188,13 @@ def compare(
         reference: of the higher precision.
         candidate: the same faces, in the same order.
         gate: largest accepted drop and confidence; without one there is no verdict.
+        max_class_drop: largest accepted drop of any class, as a fraction; without one the classes
+            have no verdict.
 
     Raises:
         DataError: if the two are not about the same faces and labels, naming the first difference.
     """
-    _require_same_faces(reference, candidate)
+    require_same_faces(reference, candidate)
     confidence = DEFAULT_CONFIDENCE if gate is None else gate.confidence
     counts = paired_counts(reference.right, candidate.right)
     interval = drop_interval(counts, confidence=confidence)
@@ -187,7 +213,15 @@ def compare(
             reference.answers,
             candidate.answers,
             num_classes=len(reference.labels),
-            rules=ClassRules(confidence=confidence),
+            rules=ClassRules(max_drop=max_class_drop, confidence=confidence),
+        ),
+        macro=macro_drop(
+            reference.targets,
+            reference.answers,
+            candidate.answers,
+            num_classes=len(reference.labels),
+            rng=np.random.default_rng(BOOTSTRAP_SEED),
+            confidence=confidence,
         ),
         minimum_detectable_drop=minimum_detectable_drop(
             counts.num_faces, counts.num_discordant, confidence=confidence
@@ -202,7 +236,17 @@ def compare(
     )
 
 
-def _require_same_faces(reference: Predictions, candidate: Predictions) -> None:
+def require_same_faces(reference: Predictions, candidate: Predictions) -> None:
+    """Refuse two models that cannot be compared face by face.
+
+    Args:
+        reference: the one.
+        candidate: the other.
+
+    Raises:
+        DataError: if labels, faces, their order, their true classes or their pictures differ,
+            naming the first difference.
+    """
     pair = f"{reference.precision.value} (reference) and {candidate.precision.value} (candidate)"
     if reference.labels.classes != candidate.labels.classes:
         raise DataError(

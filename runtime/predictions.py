@@ -63,6 +63,7 @@ class Predictions:
         batch_size: faces per call.
         seconds_inference: spent inside the model, decoding excluded. Decoding threads run beside
             it and the first call is in it, so this is a plain figure and no benchmark.
+        temperature: that the bundle keeps for the model, fitted on other faces; None if none is.
     """
 
     logits: Float32Array
@@ -74,6 +75,7 @@ class Predictions:
     info: BackendInfo
     batch_size: int
     seconds_inference: float
+    temperature: float | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -114,31 +116,63 @@ def predict_all(
     *,
     config: PredictConfig,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[FaceBatch], None] | None = None,
 ) -> dict[Precision, Predictions]:
+    """Answers of one model per precision to the same faces; see `predict_models`."""
+    models = {
+        precision.value: ModelToRun(precision, backend) for precision, backend in backends.items()
+    }
+    found = predict_models(models, index, config=config, progress=progress, watch=watch)
+    return {precision: found[precision.value] for precision in backends}
+
+
+@dataclass(frozen=True)
+class ModelToRun:
+    """A loaded model and what it is.
+
+    Attributes:
+        precision: of its heavy layers.
+        backend: that runs it.
+    """
+
+    precision: Precision
+    backend: Backend
+
+
+def predict_models(
+    models: Mapping[str, ModelToRun],
+    index: FaceIndex,
+    *,
+    config: PredictConfig,
+    progress: Callable[[int], None] | None = None,
+    watch: Callable[[FaceBatch], None] | None = None,
+) -> dict[str, Predictions]:
     """Answers of several models to the same faces, decoded once.
 
     Memory grows with the number of faces by their logits and names alone.
 
     Args:
-        backends: the models, by precision; all with the same input size.
+        models: by the name that errors call them by; all with the same input size.
         index: faces whose class indices are the model's, see `FaceIndex.relabelled`.
         config: how to feed them.
         progress: called with the number of faces after each call of each model, so it reaches the
             number of faces times the number of models.
+        watch: sees each decoded batch before the models do, for whoever needs the pixels as well;
+            it must not change them.
 
     Returns:
-        Predictions for each precision, over the same faces in the order of the index.
+        Predictions by name, over the same faces in the order of the index.
 
     Raises:
         DataError: if the index is empty or has other classes than a model.
         ImageError: for the first picture that cannot be read; nothing is skipped.
         InferenceError: if a model fails or gives NaN or infinite logits.
     """
-    size = _checked_size(backends, index)
+    size = _checked_size(models, index)
     num_faces, num_classes = len(index), len(index.labels)
     runs = {
-        precision: _Run(backend, np.empty((num_faces, num_classes), np.float32))
-        for precision, backend in backends.items()
+        name: _Run(model, np.empty((num_faces, num_classes), np.float32))
+        for name, model in models.items()
     }
     digest = PixelHash()
     for batch in face_batches(
@@ -147,24 +181,26 @@ def predict_all(
         for offset, file_sha256 in enumerate(batch.sha256s):
             sample = index.samples[batch.start + offset]
             digest.add(sample, index.labels.classes[sample.target], file_sha256)
-        for precision, run in runs.items():
-            _infer_batch(run, precision, batch, index)
+        if watch is not None:
+            watch(batch)
+        for name, run in runs.items():
+            _infer_batch(run, name, batch, index)
             if progress is not None:
                 progress(len(batch.sha256s))
     sample_ids = tuple(sample.sample_id for sample in index.samples)
     return {
-        precision: Predictions(
+        name: Predictions(
             logits=run.logits,
             targets=index.targets,
             sample_ids=sample_ids,
             labels=index.labels,
             data_sha256=digest.hexdigest(),
-            precision=precision,
-            info=run.backend.info,
+            precision=run.model.precision,
+            info=run.model.backend.info,
             batch_size=config.batch_size,
             seconds_inference=run.seconds,
         )
-        for precision, run in runs.items()
+        for name, run in runs.items()
     }
 
 
@@ -172,17 +208,17 @@ def predict_all(
 class _Run:
     """The rows and the time of one model while it works."""
 
-    backend: Backend
+    model: ModelToRun
     logits: Float32Array  # (N, C), filled batch by batch
     seconds: float = field(default=0.0)
 
 
-def _infer_batch(run: _Run, precision: Precision, batch: FaceBatch, index: FaceIndex) -> None:
+def _infer_batch(run: _Run, name: str, batch: FaceBatch, index: FaceIndex) -> None:
     start = time.perf_counter()
-    logits = run.backend.infer(batch.images_nhwc)  # (B, C)
+    logits = run.model.backend.infer(batch.images_nhwc)  # (B, C)
     run.seconds += time.perf_counter() - start
     rows = run.logits[batch.start : batch.start + len(batch.sha256s)]
-    model = f"the {precision.value} model {run.backend.info.model_sha256[:12]}"
+    model = f"the {name} model {run.model.backend.info.model_sha256[:12]}"
     if logits.shape != rows.shape:
         raise InferenceError(
             f"{model} gave logits of shape {logits.shape}, expected {rows.shape}; "
@@ -202,22 +238,22 @@ def _infer_batch(run: _Run, precision: Precision, batch: FaceBatch, index: FaceI
     rows[:] = logits
 
 
-def _checked_size(backends: Mapping[Precision, Backend], index: FaceIndex) -> int:
+def _checked_size(models: Mapping[str, ModelToRun], index: FaceIndex) -> int:
     if not len(index):
         raise DataError(
             f"the {index.split.value} split of {index.name!r} has no faces, expected at least one; "
             "choose another split or data set"
         )
-    sizes = {precision.value: backend.info.input_size for precision, backend in backends.items()}
+    sizes = {name: model.backend.info.input_size for name, model in models.items()}
     if len(set(sizes.values())) != 1:
         raise InferenceError(
             f"got models with input sizes {sizes}, expected one size for all; "
             "measure the models of one bundle"
         )
-    for precision, backend in backends.items():
-        if backend.info.num_classes != len(index.labels):
+    for name, model in models.items():
+        if model.backend.info.num_classes != len(index.labels):
             raise DataError(
-                f"the {precision.value} model has {backend.info.num_classes} classes, the faces of "
+                f"the {name} model has {model.backend.info.num_classes} classes, the faces of "
                 f"{index.name!r} have {len(index.labels)} ({', '.join(index.labels.classes)}), "
                 "expected the same; measure with the data set that the model was trained for"
             )

@@ -5,7 +5,7 @@ Every form is made from the same `Report`, so they cannot say different things.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,17 @@ from edge_arm.runtime.accuracy_drop import (
     accuracy_of,
     compare,
 )
+from edge_arm.runtime.baselines import Baseline
+from edge_arm.runtime.batch_invariance import InvarianceCheck
 from edge_arm.runtime.errors import BundleError, UsageError
+from edge_arm.runtime.explanation import DropSource
 from edge_arm.runtime.faces import FaceIndex, Split
+from edge_arm.runtime.flips import FlippedFace
 from edge_arm.runtime.labels import LabelSet
+from edge_arm.runtime.leaks import LeakCheck
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import Predictions
+from edge_arm.runtime.slices import SliceDrop
 from edge_arm.runtime.statistics import Gate, Verdict
 
 REFERENCE = Precision.FP32
@@ -78,6 +84,17 @@ class Report:
         drops: of each other precision, highest first; may be empty.
         gate: largest accepted drop, if one was asked for.
         provenance: how it came about.
+        class_gate: largest accepted drop of any class, as a fraction, if one was asked for.
+        reference_origin: how the reference's answers were had: "run now", or where they were
+            recorded.
+        baselines: of FP32 by protocol; empty where PyTorch or the checkpoint is missing.
+        invariance: of every model that ran, by arrangement.
+        flipped: faces that a candidate answers otherwise than the reference, by precision and
+            then by the reference's margin, largest first.
+        leaks: between calibration and these faces; None if nobody looked.
+        slices: of every candidate, where the data set says who is on the pictures.
+        explanation: one source of error at a time; empty if it was not asked for.
+        not_measured: what is missing from this report and why, a sentence each.
     """
 
     data: MeasuredData
@@ -86,6 +103,15 @@ class Report:
     drops: tuple[AccuracyDrop, ...]
     gate: Gate | None
     provenance: Provenance
+    class_gate: float | None = None
+    reference_origin: str = "run now"
+    baselines: tuple[Baseline, ...] = ()
+    invariance: tuple[InvarianceCheck, ...] = ()
+    flipped: tuple[FlippedFace, ...] = ()
+    leaks: LeakCheck | None = None
+    slices: tuple[SliceDrop, ...] = ()
+    explanation: tuple[DropSource, ...] = ()
+    not_measured: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[ModelAccuracy, ...]:
@@ -99,18 +125,35 @@ class Report:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Over all candidates: PASS only if each passes, FAIL as soon as one fails.
+        """Over all candidates and both gates: PASS only if each passes, FAIL as soon as one fails.
 
         Each candidate keeps the gate's full confidence: "all of them pass" needs no correction,
-        because more candidates make it harder and not easier.
+        because more candidates make it harder and not easier. None without a gate.
         """
-        if self.gate is None:
+        verdicts = {
+            verdict
+            for drop in self.drops
+            for verdict in (drop.verdict, drop.classes.verdict)
+            if verdict is not None
+        }
+        if not verdicts:
             return None
-        verdicts = {drop.verdict for drop in self.drops}
         for verdict in (Verdict.FAIL, Verdict.CANNOT_TELL):
             if verdict in verdicts:
                 return verdict
         return Verdict.PASS
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a CI job may go on: no gate withholds its PASS and no model is batch-dependent.
+
+        A model whose answers depend on the other faces of a batch has no accuracy of its own, so
+        no verdict about it can be relied on, and it is not accepted whether or not a gate was
+        asked for.
+        """
+        return self.verdict in (None, Verdict.PASS) and all(
+            check.holds for check in self.invariance
+        )
 
 
 def report_from_predictions(
@@ -119,6 +162,7 @@ def report_from_predictions(
     *,
     gate: Gate | None,
     provenance: Provenance,
+    class_gate: float | None = None,
 ) -> Report:
     """Compare every precision with FP32.
 
@@ -127,6 +171,7 @@ def report_from_predictions(
         index: the faces.
         gate: largest accepted drop of each candidate.
         provenance: how the predictions came about.
+        class_gate: largest accepted drop of any class of a candidate, as a fraction.
 
     Raises:
         BundleError: if FP32 is missing.
@@ -139,12 +184,8 @@ def report_from_predictions(
             f"got predictions of {', '.join(item.value for item in predictions) or 'no model'}, "
             "expected fp32 among them as the reference; make it with 'edge-arm export'"
         )
+    require_something_to_judge(predictions, gate=gate, class_gate=class_gate)
     candidates = [item for item in Precision if item in predictions and item is not REFERENCE]
-    if gate is not None and not candidates:
-        raise UsageError(
-            "got --max-drop and a bundle with fp32 alone, expected a model to judge; make one with "
-            "'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
-        )
     confidence = DEFAULT_CONFIDENCE if gate is None else gate.confidence
     return Report(
         data=MeasuredData(
@@ -156,7 +197,33 @@ def report_from_predictions(
         ),
         labels=reference.labels,
         reference=accuracy_of(reference, confidence=confidence),
-        drops=tuple(compare(reference, predictions[item], gate) for item in candidates),
+        drops=tuple(
+            compare(reference, predictions[item], gate, max_class_drop=class_gate)
+            for item in candidates
+        ),
         gate=gate,
         provenance=provenance,
+        class_gate=class_gate,
+    )
+
+
+def require_something_to_judge(
+    precisions: Collection[Precision], *, gate: Gate | None, class_gate: float | None
+) -> None:
+    """Refuse a gate for a bundle that has nothing to judge, before anything runs.
+
+    Args:
+        precisions: of the models.
+        gate: largest accepted drop of each candidate.
+        class_gate: largest accepted drop of any class of a candidate.
+
+    Raises:
+        UsageError: if FP32 is alone and there is a gate.
+    """
+    if set(precisions) - {REFERENCE} or (gate is None and class_gate is None):
+        return
+    option = "--max-class-drop" if gate is None else "--max-drop"
+    raise UsageError(
+        f"got {option} and a bundle with fp32 alone, expected a model to judge; make one with "
+        "'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
     )

@@ -41,6 +41,11 @@ class BackendChoice:
     provider: str = "cpu"
     cuda: CudaName = CudaName.PYCUDA
 
+    @property
+    def runs_the_file_itself(self) -> bool:
+        """Whether the ONNX file is computed as it stands, not what a GPU's builder makes of it."""
+        return self.backend is BackendName.ONNXRUNTIME and self.provider == "cpu"
+
 
 @contextmanager
 def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Precision, Backend]]:

@@ -77,6 +77,7 @@ def calibrate(
 def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:
     from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
+    from edge_arm.cli.temperatures import with_temperatures
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import Precision
@@ -84,6 +85,7 @@ def _from_faces(source: Bundle, data: str, root: Path | None, config: Calibratio
     train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
     with progress_bar("calibrate", config.num_steps) as advance:
         result = int8_from_bundle(source, train_index, config, advance)
+    result = with_temperatures(result, train_index)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
         {

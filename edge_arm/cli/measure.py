@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendChoice, BackendName, CudaName, opened_backends
+from edge_arm.cli.backends import BackendChoice, BackendName, CudaName
+from edge_arm.cli.known_for_measuring import ReferenceName
 
 if TYPE_CHECKING:
-    from edge_arm.runtime.faces import FaceIndex
-    from edge_arm.runtime.manifest import Bundle, Precision
-    from edge_arm.runtime.predictions import PredictConfig, Predictions
-    from edge_arm.runtime.report import Provenance
     from edge_arm.runtime.statistics import Gate
 
 
@@ -44,99 +41,141 @@ def measure(
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call.")] = 32,
     max_drop: Annotated[
         float | None,
+        typer.Option(metavar="PP", help="Largest accepted drop in percentage points."),
+    ] = None,
+    max_class_drop: Annotated[
+        float | None,
+        typer.Option(metavar="PP", help="The same for each expression by itself."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
         typer.Option(
-            metavar="PP", help="Largest accepted drop in percentage points; sets the exit status."
+            help="Of the bundle, for FP32 by the paper's protocol; looked for beside the bundle."
         ),
     ] = None,
+    reference: Annotated[
+        ReferenceName,
+        typer.Option(
+            help="FP32's answers: recorded in the bundle (auto: if they are there) or run now."
+        ),
+    ] = ReferenceName.AUTO,
+    record_reference: Annotated[
+        bool,
+        typer.Option(
+            "--record-reference", help="Run FP32 and keep its answers in the bundle, for a device."
+        ),
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also run weights and activations rounded by themselves."),
+    ] = False,
+    exclude_near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-near-duplicates",
+            help="Leave out test faces that look like a calibration face.",
+        ),
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the report for programs.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the report for people.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write the report for people, with the faces whose answer changed."),
+    ] = None,
+    contact_sheet: Annotated[
+        bool,
+        typer.Option(help="Whether the HTML file holds their thumbnails."),
+    ] = True,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Write the report for a pull request or a wiki."),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="Say what changed since this report."),
+    ] = None,
 ) -> None:
     """Measure what each precision of a bundle loses against FP32, on the same faces.
 
-    Exit status 0 if there is no --max-drop or every precision is shown to lose less, 1 if one is
-    shown to lose that much or the faces are too few to tell, 2 on bad input.
+    Exit status 0 if every precision is shown to lose less than each limit that was given, or none
+    was; 1 if one is shown to lose that much, the faces are too few to tell, or an answer depends on
+    the faces beside it; 2 on bad input.
 
     Example: edge-arm measure --data rafdb --max-drop 1.0 --html report.html
     """
+    from edge_arm.cli.known_for_measuring import known_for_measuring
     from edge_arm.cli.report_table import print_report
+    from edge_arm.cli.run_measurement import keep_reference, run_measurement
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import open_bundle
+    from edge_arm.runtime.measurement import MeasureConfig
     from edge_arm.runtime.predictions import PredictConfig
-    from edge_arm.runtime.report import report_from_predictions
+    from edge_arm.runtime.report_compare import comparison_with, require_same_set
     from edge_arm.runtime.report_html import write_html_report
-    from edge_arm.runtime.report_json import write_json_report
-    from edge_arm.runtime.statistics import Verdict
+    from edge_arm.runtime.report_json import report_to_json, write_json_report
+    from edge_arm.runtime.report_markdown import write_markdown_report
+    from edge_arm.runtime.report_reading import read_older_report
 
-    # Before anything runs: a wrong --max-drop must not cost the user a whole measurement.
-    gate = None if max_drop is None else _gate(max_drop)
+    # Before anything runs: a wrong word must not cost the user a whole measurement.
+    config = MeasureConfig(
+        predict=PredictConfig(batch_size),
+        gate=None if max_drop is None else _gate(max_drop, "--max-drop"),
+        class_gate=(
+            None if max_class_drop is None else _gate(max_class_drop, "--max-class-drop").max_drop
+        ),
+        exclude_near_duplicates=exclude_near_duplicates,
+    )
+    older = None if compare is None else read_older_report(compare)
+    if record_reference:
+        reference = _run_now(reference)
     opened = open_bundle(bundle)
-    index = face_index(data, resolve_root(data, root), Split(split.value)).relabelled(
-        opened.manifest.labels
+    folder = resolve_root(data, root)
+    index = face_index(data, folder, Split(split.value)).relabelled(opened.manifest.labels)
+    if older is not None:
+        require_same_set(older, index)
+    known = known_for_measuring(opened, index, folder, checkpoint=checkpoint, reference=reference)
+    measurement = run_measurement(
+        opened,
+        index,
+        config,
+        known=known,
+        runs_on=BackendChoice(backend, provider, cuda),
+        explain=explain,
     )
-    predictions = _predictions(
-        opened, index, BackendChoice(backend, provider, cuda), PredictConfig(batch_size)
-    )
-    report = report_from_predictions(
-        predictions, index, gate=gate, provenance=_provenance(opened, predictions)
-    )
+    report = measurement.report
+    if record_reference:
+        keep_reference(opened, measurement, index)
+    comparison = None if older is None else comparison_with(older, report_to_json(report))
     if json is not None:
-        write_json_report(report, json)
+        write_json_report(report, json, comparison=comparison)
     if html is not None:
-        write_html_report(report, html)
-    print_report(report, written=[path for path in (json, html) if path is not None])
-    if report.verdict not in (None, Verdict.PASS):
+        write_html_report(report, html, comparison=comparison, contact_sheet=contact_sheet)
+    if markdown is not None:
+        write_markdown_report(report, markdown, comparison=comparison)
+    written = [path for path in (json, html, markdown) if path is not None]
+    print_report(report, written=written, comparison=comparison)
+    if not report.accepted:
         raise typer.Exit(1)
 
 
-def _gate(max_drop_pp: float) -> Gate:
+def _gate(points: float, option: str) -> Gate:
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.statistics import Gate
 
-    if not 0.0 <= max_drop_pp < 100.0:  # NaN is refused as well
+    if not 0.0 <= points < 100.0:  # NaN is refused as well
         raise UsageError(
-            f"got --max-drop {max_drop_pp:g}, expected percentage points from 0 to below 100; "
-            "write one point as --max-drop 1"
+            f"got {option} {points:g}, expected percentage points from 0 to below 100; "
+            f"write one point as {option} 1"
         )
-    return Gate(max_drop_pp / 100.0)
+    return Gate(points / 100.0)
 
 
-def _predictions(
-    bundle: Bundle, index: FaceIndex, choice: BackendChoice, config: PredictConfig
-) -> dict[Precision, Predictions]:
-    from edge_arm.cli.console import progress_bar
-    from edge_arm.runtime.predictions import predict_all
+def _run_now(reference: ReferenceName) -> ReferenceName:
+    from edge_arm.runtime.errors import UsageError
 
-    with (
-        opened_backends(bundle, choice) as backends,
-        progress_bar("measuring", len(index) * len(backends)) as advance,
-    ):
-        return predict_all(backends, index, config=config, progress=advance)
-
-
-def _provenance(bundle: Bundle, predictions: dict[Precision, Predictions]) -> Provenance:
-    import platform
-    import shlex
-    import sys
-    from datetime import datetime, timezone
-
-    import cv2
-    import numpy as np
-
-    from edge_arm import __version__
-    from edge_arm.runtime.report import Provenance
-
-    return Provenance(
-        command=shlex.join(["edge-arm", *sys.argv[1:]]),
-        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions={
-            "edge-arm": __version__,
-            "Python": platform.python_version(),
-            "numpy": np.__version__,
-            "OpenCV": cv2.__version__,
-            **{item.info.name: item.info.version for item in predictions.values()},
-        },
-        bundle_versions=bundle.manifest.tool_versions,
-        source=bundle.manifest.source,
-        calibration=bundle.manifest.calibration,
-    )
+    if reference is ReferenceName.RECORDED:
+        raise UsageError(
+            "got --record-reference with --reference recorded, expected FP32 to run so that its "
+            "answers can be kept; leave one of the two out"
+        )
+    return ReferenceName.RUN

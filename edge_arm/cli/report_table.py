@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_arm.runtime.report import Report
+from edge_arm.runtime.report_compare import Change, Comparison
+from edge_arm.runtime.report_findings import alarms, findings
+from edge_arm.runtime.report_sections_origin import change_text, comparison_sentence
 from edge_arm.runtime.report_text import (
     VERDICT_WORDS,
     confidence_text,
@@ -23,13 +26,22 @@ from edge_arm.runtime.report_text import (
     verdict_sentence,
 )
 
+_MOST_CHANGES = 5
+"""Printed by line; the files have all of them."""
 
-def print_report(report: Report, written: Sequence[Path]) -> None:
-    """Print the table, the verdict, and where the whole report is, to stdout.
+_FIRST_FIELDS = ("verdict", "class_verdict", "drop_pp", "accuracy", "agreement")
+"""What a change is looked for in, before anything else."""
+
+
+def print_report(
+    report: Report, written: Sequence[Path], comparison: Comparison | None = None
+) -> None:
+    """Print the table, the verdict, what each check came to, and where the whole report is.
 
     Args:
         report: what was measured.
         written: files that hold the report.
+        comparison: with an older report, if one was given.
     """
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:  # a pipe or a log has no width that figures would have to fit
@@ -37,19 +49,42 @@ def print_report(report: Report, written: Sequence[Path]) -> None:
     console.print(_table(report))
     console.print()
     console.print(verdict_sentence(report), soft_wrap=True)
-    for line in (*gate_remarks(report), speed_note(report)):
+    lines: list[str | None] = [f"ALARM: {line}" for line in alarms(report)]
+    lines += [*gate_remarks(report), *findings(report)]
+    if comparison is not None:
+        lines += _changes(comparison)
+    lines += [*report.not_measured, speed_note(report)]
+    for line in lines:
         if line is not None:
             console.print(line, soft_wrap=True)
     if written:
         console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True)
 
 
+def _changes(comparison: Comparison) -> list[str]:
+    """The changes that matter most, and how many more there are."""
+    changes = [change_text(change) for change in sorted(comparison.figures, key=_importance)]
+    shown = changes[:_MOST_CHANGES]
+    rest = len(changes) - len(shown)
+    more = [f"  and {rest} more"] if rest else []
+    return [comparison_sentence(comparison), *(f"  {line}" for line in shown), *more]
+
+
+def _importance(change: Change) -> int:
+    field = change.field.rpartition(".")[2]
+    if ".per_class." in change.field or field not in _FIRST_FIELDS:
+        return len(_FIRST_FIELDS)
+    return _FIRST_FIELDS.index(field)
+
+
 def _table(report: Report) -> Table:
     confidence = confidence_text(report.confidence)
     data = report.data
+    # The last model ran here, whereas FP32's answers may have been recorded elsewhere.
+    ran = report.models[-1]
     table = Table(
         title=f"{data.name}, {data.split.value}: {data.num_images:,} faces, "
-        f"{report.reference.info.name}, batch {report.reference.batch_size}",
+        f"{ran.info.name}, batch {ran.batch_size}",
         title_justify="left",
         title_style="bold",
         box=None,
@@ -60,6 +95,8 @@ def _table(report: Report) -> Table:
         table.add_column(name, justify="right", overflow="fold")
     if report.gate is not None:
         table.add_column(f"< {100.0 * report.gate.max_drop:g} pp", overflow="fold")
+    if report.class_gate is not None:
+        table.add_column(f"each emotion < {100.0 * report.class_gate:g} pp", overflow="fold")
     for row, model in enumerate(report.models):
         drop = report.drops[row - 1] if row else None
         cells = [
@@ -73,6 +110,9 @@ def _table(report: Report) -> Table:
         ]
         if report.gate is not None:
             verdict = None if drop is None else drop.verdict
+            cells.append("" if verdict is None else VERDICT_WORDS[verdict])
+        if report.class_gate is not None:
+            verdict = None if drop is None else drop.classes.verdict
             cells.append("" if verdict is None else VERDICT_WORDS[verdict])
         table.add_row(*cells)
     return table

@@ -37,8 +37,9 @@ _QUOTED_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the two parts of a set lie."""
+    """Where the parts of a set lie."""
 
+    folder: Path
     list_path: Path
     pictures: Path
 
@@ -121,6 +122,18 @@ def list_rafdb(root: Path, name: str = "rafdb") -> Listing:
     )
 
 
+def rafdb_folder(root: Path) -> Path:
+    """The folder that holds the list and everything else of a set.
+
+    Args:
+        root: as for `list_rafdb`.
+
+    Raises:
+        DataError: if the folder has another layout.
+    """
+    return _only_layout(root).folder
+
+
 def _layouts(root: Path) -> list[_Layout]:
     """The layouts at a folder, else above it, else one level down."""
     if here := _layout_at(root):
@@ -141,7 +154,7 @@ def _layout_at(folder: Path) -> _Layout | None:
     pictures = _first_existing(folder, _PICTURES)
     if list_path is None or pictures is None or not list_path.is_file() or not pictures.is_dir():
         return None
-    return _Layout(list_path, pictures)
+    return _Layout(folder, list_path, pictures)
 
 
 def _first_existing(folder: Path, names: Sequence[str]) -> Path | None:

@@ -13,10 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_arm.data.attribute_table import TABLE_NAME, table_attributes
 from edge_arm.data.folder import list_folder, looks_like_folder_set
 from edge_arm.data.listing import SPLITS_ON_DISK, Listing
-from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb
+from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb, rafdb_folder
+from edge_arm.data.rafdb_attributes import rafdb_attributes
 from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.face_attributes import FaceAttributes
 from edge_arm.runtime.faces import FaceIndex, Split
 from edge_arm.runtime.storage import write_json
 
@@ -95,6 +98,35 @@ def face_index(name: str, root: Path, split: Split) -> FaceIndex:
         )
     _log.info("data %s: %d faces, %s split", name, len(index), split.value)
     return index
+
+
+def face_attributes(root: Path, index: FaceIndex) -> FaceAttributes:
+    """What the data set says about the people on its pictures, for slices.
+
+    RAF-DB's own annotation where it is, and the columns of `attributes.csv` where that is.
+
+    Args:
+        root: the folder that `index` was read from.
+        index: the faces.
+
+    Returns:
+        The attributes, each known for every face; empty where the set says nothing.
+
+    Raises:
+        DataError: if an annotation is broken or lacks a face, or both name the same attribute.
+    """
+    ids = [sample.sample_id for sample in index.samples]
+    is_folder_set = _data_set(index.name).read is list_folder
+    folder = root if is_folder_set else rafdb_folder(root)
+    own = () if is_folder_set else rafdb_attributes(folder, ids)
+    added = table_attributes(folder, ids)
+    twice = {item.name for item in own} & {item.name for item in added}
+    if twice:
+        raise DataError(
+            f"{str(folder / TABLE_NAME)!r} has the column {min(twice)!r}, which RAF-DB's "
+            "annotation has as well, expected each attribute once; rename or remove the column"
+        )
+    return (*own, *added)
 
 
 def resolve_root(name: str, root: Path | None, workspace: Path = Path("build")) -> Path:

@@ -26,12 +26,14 @@ import cv2
 import numpy as np
 
 from edge_arm.data.action_units import AMBIGUOUS_SHARE
+from edge_arm.data.attribute_table import TABLE_NAME
 from edge_arm.data.face_degradation import jpeg_bytes
 from edge_arm.data.face_drawing import draw_face
 from edge_arm.data.face_parameters import FaceParameters, sample_face, sample_identity
+from edge_arm.data.synthetic_attributes import ATTRIBUTES, attributes_of
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.labels import RAFDB
-from edge_arm.runtime.storage import folder_written_atomically, write_json
+from edge_arm.runtime.storage import folder_written_atomically, write_json, write_text
 
 # Raised whenever the same seed would give other pictures.
 GENERATOR_VERSION = 1
@@ -119,12 +121,15 @@ def synthesize(
     tasks = _tasks(config)
     if out_dir.is_dir() and any(out_dir.iterdir()):
         _require_same_set(out_dir, config, tasks)
+        if not (out_dir / TABLE_NAME).exists():  # drawn before there were attributes
+            write_text(out_dir / TABLE_NAME, _attribute_text(config, tasks))
         return out_dir
     with folder_written_atomically(out_dir) as folder:
         (folder / IMAGE_FOLDER).mkdir(parents=True)
         (folder / LIST_NAME).parent.mkdir()
         _draw_all(folder / IMAGE_FOLDER, config.seed, tasks, workers, progress)
         (folder / LIST_NAME).write_text(_list_text(tasks), encoding="ascii", newline="\n")
+        write_text(folder / TABLE_NAME, _attribute_text(config, tasks))
         write_json(folder / RECORD_NAME, _record(config))
     return out_dir
 
@@ -179,6 +184,23 @@ def _tasks(config: SynthesisConfig) -> list[_Task]:
 
 def _list_text(tasks: Sequence[_Task]) -> str:
     return "".join(f"{task.stem}.jpg {task.label + 1}\n" for task in tasks)
+
+
+def _attribute_text(config: SynthesisConfig, tasks: Sequence[_Task]) -> str:
+    pools = _pools(tasks)
+    lines = [",".join(("sample_id", *ATTRIBUTES))]
+    for task in tasks:
+        face = face_of(config.seed, task.split, task.number, task.label, pools[task.split])
+        lines.append(",".join((f"{task.stem}.jpg", *attributes_of(face).values())))
+    return "\n".join(lines) + "\n"
+
+
+def _pools(tasks: Sequence[_Task]) -> dict[str, int]:
+    """How many people are drawn in each split."""
+    return {
+        split: math.ceil(sum(task.split == split for task in tasks) / _IMAGES_PER_IDENTITY)
+        for split in _SPLIT_SEEDS
+    }
 
 
 def _image_name(task: _Task) -> str:
@@ -250,10 +272,7 @@ def _draw_all(
     workers: int,
     progress: Callable[[int], None] | None,
 ) -> None:
-    pools = {
-        split: math.ceil(sum(task.split == split for task in tasks) / _IMAGES_PER_IDENTITY)
-        for split in _SPLIT_SEEDS
-    }
+    pools = _pools(tasks)
     chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
     done = 0
     if workers == 1:

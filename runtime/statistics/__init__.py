@@ -1,6 +1,6 @@
 """The statistics of paired predictions, each with its formula and its source."""
 
-from edge_arm.runtime.statistics.agreement import Agreement, compare_answers
+from edge_arm.runtime.statistics.agreement import Agreement, compare_answers, top_margins
 from edge_arm.runtime.statistics.bootstrap import MacroDrop, macro_drop
 from edge_arm.runtime.statistics.calibration_error import (
     ConfidenceQuality,
@@ -59,6 +59,7 @@ __all__ = [
     "noninferiority_p",
     "paired_counts",
     "softmax",
+    "top_margins",
     "verdict_from_interval",
     "wilson_interval",
 ]

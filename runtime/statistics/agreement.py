@@ -31,6 +31,8 @@ class Agreement:
         flipped_faces: (F,) int64, indices of the others, rising.
         flipped_margins: (F,) float64, top-1 minus top-2 probability of the reference on them. Small
             ones were a toss-up before; a large one says that something broke.
+        median_margin: median of the same margin over all N faces: what the flipped ones have to be
+            held against.
         mean_kl: mean of KL(reference || candidate) over the faces, in nats, at least 0: how far the
             probabilities moved, flips or not.
     """
@@ -39,7 +41,22 @@ class Agreement:
     flips: Ints
     flipped_faces: Ints
     flipped_margins: Floats
+    median_margin: float
     mean_kl: float
+
+
+def top_margins(probabilities: Floats) -> Floats:
+    """Largest probability minus the second: 0 is a coin toss, 1 is certainty.
+
+    Args:
+        probabilities: (N, C) float64, C at least 2.
+
+    Returns:
+        (N,) float64.
+    """
+    top_two = np.partition(probabilities, -2, axis=1)[:, -2:]  # (N, 2), the larger one last
+    margins: Floats = top_two[:, 1] - top_two[:, 0]
+    return margins
 
 
 def compare_answers(reference: NDArray[Any], candidate: NDArray[Any]) -> Agreement:
@@ -70,11 +87,12 @@ def compare_answers(reference: NDArray[Any], candidate: NDArray[Any]) -> Agreeme
     log_before, log_after = log_softmax(before), log_softmax(after)
     probabilities = np.exp(log_before)
     kl = (probabilities * (log_before - log_after)).sum(axis=1)  # (N,)
-    top_two = np.sort(probabilities[flipped], axis=1)[:, -2:]  # (F, 2)
+    margins = top_margins(probabilities)
     return Agreement(
         agreement=(answers.size - flipped.size) / answers.size,
         flips=cells.reshape(num_classes, num_classes).astype(np.int64),
         flipped_faces=flipped.astype(np.int64),
-        flipped_margins=top_two[:, 1] - top_two[:, 0],
+        flipped_margins=margins[flipped],
+        median_margin=float(np.median(margins)),
         mean_kl=max(0.0, float(kl.mean())),
     )

@@ -173,5 +173,6 @@ def confidence_quality(
         )
         if mean_confidence is not None and accuracy is not None:
             ece += num_faces / labels.size * abs(accuracy - mean_confidence)
-    nll = -float(log_probabilities[np.arange(labels.size), labels].mean())
+    # 0 minus it, and not its negative: certainty costs 0 nats and not -0.
+    nll = 0.0 - float(log_probabilities[np.arange(labels.size), labels].mean())
     return ConfidenceQuality(nll=nll, ece=ece, bins=tuple(bins))

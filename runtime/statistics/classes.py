@@ -80,7 +80,9 @@ class ClassDrop:
         exceeds_p: one-sided p of "at most the gate's margin", after Holm; None without a gate.
         verdict: of this class alone, by `interval`; None without a gate.
         minimum_detectable_drop: as a fraction.
-        too_small: whether that is larger than the drop asked about.
+        too_small: whether that is larger than the drop asked about and nothing was decided all the
+            same. So a class that is too small never has a PASS, and one that fails in spite of its
+            few faces is not called too small.
     """
 
     label: int
@@ -183,6 +185,8 @@ def _class_drop(
     )
     reference_right = counts.both_right + counts.reference_only_right
     candidate_right = counts.both_right + counts.candidate_only_right
+    verdict = None if rules.gate is None else verdict_from_interval(interval, rules.gate)
+    decided = verdict in (Verdict.PASS, Verdict.FAIL)
     return ClassDrop(
         label=label,
         counts=counts,
@@ -195,9 +199,9 @@ def _class_drop(
         interval=interval,
         drop_p=drop_p,
         exceeds_p=exceeds_p,
-        verdict=None if rules.gate is None else verdict_from_interval(interval, rules.gate),
+        verdict=verdict,
         minimum_detectable_drop=smallest,
-        too_small=smallest > rules.smallest_of_interest,
+        too_small=smallest > rules.smallest_of_interest and not decided,
     )
 
 

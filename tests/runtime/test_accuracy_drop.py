@@ -80,6 +80,55 @@ def test_images_per_second_come_from_the_time_inside_the_model(
     assert model.images_per_second == pytest.approx(5.0, rel=1e-12)
 
 
+def test_a_stored_temperature_moves_confidence_and_no_answer(
+    predictions_from_answers: Make,
+) -> None:
+    plain = predictions_from_answers(TARGETS, REFERENCE)
+    model = accuracy_of(replace(plain, temperature=2.0))
+    halved = accuracy_of(replace(plain, logits=plain.logits / np.float32(2)))
+    assert model.temperature == 2.0
+    assert model.tempered is not None
+    # Halving float32 logits is exact.
+    assert model.tempered.nll == pytest.approx(halved.confidence_quality.nll, rel=1e-12)
+    assert model.tempered.nll != pytest.approx(model.confidence_quality.nll, rel=1e-3)
+    assert model.num_right == accuracy_of(plain).num_right
+    assert accuracy_of(plain).tempered is None
+
+
+def test_a_class_gate_judges_each_class_and_the_accuracy_gate_does_not(
+    predictions_from_answers: Make,
+) -> None:
+    targets = [0, 1, 2] * 400
+    worse = [0, 1, 1] * 40 + [0, 1, 2] * 360  # class 2 loses a tenth, the accuracy a thirtieth
+    drop = compare(
+        predictions_from_answers(targets, targets),
+        predictions_from_answers(targets, worse),
+        Gate(0.06),
+        max_class_drop=0.05,
+    )
+    assert drop.verdict is Verdict.PASS
+    assert drop.classes.verdict is Verdict.FAIL
+    verdicts = [one.verdict for one in drop.classes.drops if one is not None]
+    assert verdicts == [Verdict.PASS, Verdict.PASS, Verdict.FAIL]
+
+
+def test_the_macro_drop_is_the_difference_of_the_macro_scores(
+    predictions_from_answers: Make,
+) -> None:
+    drop = compare(
+        predictions_from_answers(TARGETS, REFERENCE),
+        predictions_from_answers(TARGETS, CANDIDATE),
+    )
+    # By hand, recalls: reference 1, 1, 2/3; candidate 1/2, 1, 1.
+    assert drop.macro.mean_class_accuracy == pytest.approx((8 / 3 - 5 / 2) / 3, rel=1e-9)
+    assert drop.macro.macro_f1_interval is not None
+    again = compare(
+        predictions_from_answers(TARGETS, REFERENCE),
+        predictions_from_answers(TARGETS, CANDIDATE),
+    )
+    assert again.macro == drop.macro
+
+
 def test_without_a_gate_there_is_no_verdict(predictions_from_answers: Make) -> None:
     same = predictions_from_answers(TARGETS, REFERENCE)
     assert compare(same, same).verdict is None

@@ -17,7 +17,13 @@ from edge_arm.runtime.errors import DataError, ImageError, InferenceError, Usage
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Precision
-from edge_arm.runtime.predictions import PredictConfig, predict, predict_all
+from edge_arm.runtime.predictions import (
+    ModelToRun,
+    PredictConfig,
+    predict,
+    predict_all,
+    predict_models,
+)
 from edge_arm.runtime.preprocess import Uint8Array
 
 LABELS = LabelSet("three", ("anger", "fear", "neutral"))
@@ -125,6 +131,31 @@ def test_progress_counts_each_face_once_for_each_model(index: FaceIndex) -> None
     models = {Precision.FP32: MeanColor(), Precision.FP16: MeanColor()}
     predict_all(models, index, config=ONE_WORKER, progress=steps.append)
     assert steps == [4, 4, 4, 4, 1, 1]
+
+
+def test_whoever_watches_sees_each_face_once_before_the_models(index: FaceIndex) -> None:
+    seen: list[tuple[int, int, int]] = []
+    model = MeanColor()
+    predict_all(
+        {Precision.FP32: model},
+        index,
+        config=ONE_WORKER,
+        watch=lambda batch: seen.append(
+            (batch.start, int(batch.images_nhwc[0, 0, 0, 0]), len(model.batches))
+        ),
+    )
+    assert seen == [(0, 10, 0), (4, 14, 1), (8, 18, 2)]
+
+
+def test_models_of_one_precision_run_side_by_side_under_their_names(index: FaceIndex) -> None:
+    models = {
+        name: ModelToRun(Precision.INT8, MeanColor(offset=offset))
+        for name, offset in (("weights rounded", 1.0), ("activations rounded", 2.0))
+    }
+    found = predict_models(models, index, config=ONE_WORKER)
+    assert found["weights rounded"].logits[0].tolist() == [11, 21, 31]
+    assert found["activations rounded"].logits[0].tolist() == [12, 22, 32]
+    assert found["activations rounded"].precision is Precision.INT8
 
 
 def test_only_the_time_inside_the_model_is_counted(

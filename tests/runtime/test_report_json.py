@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,70 @@ def test_a_place_that_is_taken_by_a_folder_is_an_error(
 ) -> None:
     with pytest.raises(StorageError, match="it is a folder"):
         write_json_report(report_from_answers([0], {FP32: [0]}), tmp_path)
+
+
+def test_parts_that_were_not_measured_are_null_or_empty(written: dict[str, Any]) -> None:
+    assert written["leaks"] is None
+    assert written["max_class_drop_pp"] is None
+    assert written["batch_invariance"] == {"holds": None, "checks": []}
+    assert written["baselines"] == written["slices"] == written["explanation"] == []
+    (candidate,) = written["candidates"]
+    assert candidate["class_verdict"] is None
+    assert candidate["temperature"] is None
+    assert candidate["tempered"] is None
+    assert candidate["flipped"] == []
+
+
+def test_every_part_of_a_whole_report_is_in_it(whole_report: Make) -> None:
+    report = whole_report()
+    value = report_to_json(report)
+    json.dumps(value, allow_nan=False)
+    assert value["max_class_drop_pp"] == 5.0
+    assert value["reference_origin"] == "run now"
+    assert [item["protocol"] for item in value["baselines"]] == [
+        "paper",
+        "paper-shuffled",
+        "deployable",
+    ]
+    assert value["baselines"][2]["accuracy"] == value["reference"]["accuracy"]
+    assert value["batch_invariance"]["holds"] is True
+    assert len(value["batch_invariance"]["checks"]) == 18
+    assert [item["flips"] for item in value["explanation"]] == [0, 21, 78, 90]
+    assert value["explanation"][3]["drop_pp"] == pytest.approx(100 * 22 / 3068)  # 22 of 3,068
+    assert value["leaks"]["num_calibration"] == 490
+    assert value["leaks"]["duplicates"][1] == {
+        "test_id": "test_0007.jpg",
+        "calibration_id": "train_00001.jpg",
+        "distance": 1,
+    }
+    assert {(item["attribute"], item["precision"]) for item in value["slices"]} == {
+        (attribute, precision)
+        for attribute in ("gender", "age", "race")
+        for precision in ("fp16", "int8")
+    }
+    genders = [s for s in value["slices"] if (s["precision"], s["attribute"]) == ("int8", "gender")]
+    assert sum(item["num_faces"] for item in genders) == 3068
+
+
+def test_class_gate_flips_and_temperature_are_with_their_candidate(whole_report: Make) -> None:
+    value = report_to_json(whole_report())
+    fp16, int8 = value["candidates"]
+    assert (int8["verdict"], int8["class_verdict"]) == ("pass", "cannot_tell")
+    fear = next(item for item in int8["per_class"] if item["name"] == "fear")
+    assert (fear["verdict"], fear["too_small"]) == ("cannot_tell", True)
+    assert len(fp16["flipped"]) == 4
+    changed = sum(map(sum, int8["flips"])) - sum(int8["flips"][i][i] for i in range(7))
+    assert len(int8["flipped"]) == changed
+    for face in int8["flipped"]:
+        assert face["reference_answer"] != face["candidate_answer"]
+    assert int8["tempered"]["nll"] < int8["nll"]  # fitted on these very faces, in this test only
+    assert sum(item["num_faces"] for item in int8["tempered"]["reliability"]) == 3068
+
+
+def test_a_logit_that_became_no_number_is_null(whole_report: Make) -> None:
+    report = whole_report()
+    check = replace(report.invariance[0], max_logit_difference=float("nan"))
+    value = report_to_json(replace(report, invariance=(check,)))
+    json.dumps(value, allow_nan=False)
+    assert value["batch_invariance"]["holds"] is False
+    assert value["batch_invariance"]["checks"][0]["max_logit_difference"] is None

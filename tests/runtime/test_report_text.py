@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.report import Report
+from edge_arm.runtime.report_json import report_to_json
+from edge_arm.runtime.report_plot_speed import speed_plot
 from edge_arm.runtime.report_text import (
+    faces_text,
     gate_remarks,
     limits_pp,
+    names_text,
     not_said,
     p_value,
     percent,
     rate_text,
     signed_pp,
     size_text,
+    small_number,
     speed_note,
     verdict_sentence,
 )
@@ -107,3 +113,78 @@ def test_a_small_class_that_is_shown_to_drop_is_not_called_unknown(
     worse = [0] * 1000 + [0] * 20
     lines = "\n".join(not_said(report_from_answers(targets, {FP32: targets, INT8: worse})))
     assert "Single emotions" not in lines
+
+
+def test_what_decides_comes_first_in_the_sentence(whole_report: Make) -> None:
+    assert verdict_sentence(whole_report()).startswith(
+        "By emotion, against 5 pp, FP16 and INT8 are undecided for fear; over all emotions, shown "
+        "to lose less than 1 pp on 3,068 faces of rafdb: FP16 loses 0.03 pp ("
+    )
+    sentence = verdict_sentence(whole_report(int8_noise=1.5))
+    assert sentence.startswith("Shown to lose at least 1 pp on 3,068 faces of rafdb: INT8 loses ")
+    assert "; by emotion, against 5 pp, FP16 is undecided for fear" in sentence
+
+
+def test_a_limit_by_emotion_alone_is_a_verdict_too(whole_report: Make) -> None:
+    passing = verdict_sentence(whole_report(gate_pp=None, class_gate_pp=20.0))
+    assert passing.startswith(
+        "By emotion, against 20 pp, FP16 and INT8 are shown to lose less in each on 3,068 faces of "
+        "rafdb; FP16 loses 0.03 pp ("
+    )
+    failing = verdict_sentence(whole_report(gate_pp=None, class_gate_pp=0.0, int8_noise=1.5))
+    assert "INT8 is shown to lose at least that in " in failing
+    assert "fear" not in failing.split("at least that in ")[1].split(" on 3,068")[0]
+
+
+def test_emotions_that_could_never_pass_are_named_with_what_they_could(whole_report: Make) -> None:
+    (remark,) = gate_remarks(whole_report())
+    assert remark == (
+        "Too few faces to certify 5 pp by emotion, even without any drop: fear (74 faces, 8.2 pp "
+        "or more)."
+    )
+
+
+def test_what_was_not_measured_is_among_the_limits(whole_report: Make) -> None:
+    assert (
+        "Not measured. The engine's own arithmetic was not looked at: no engine ran."
+        in not_said(whole_report())
+    )
+
+
+def test_names_and_counts_read_as_in_a_sentence() -> None:
+    assert [names_text(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+    assert [faces_text(count) for count in (0, 1, 3068)] == ["0 faces", "1 face", "3,068 faces"]
+    assert [small_number(value) for value in (0.0, 2.44e-6, 0.0123, 1.75, float("nan"))] == [
+        "0",
+        "2.4e-06",
+        "0.012",
+        "1.8",
+        "NaN",
+    ]
+
+
+def test_a_model_that_did_not_run_here_has_no_speed(whole_report: Make) -> None:
+    report = whole_report()
+    recorded = replace(report.reference, images_per_second=0.0)
+    assert rate_text(recorded.images_per_second) == "not run here"
+    assert "FP32: 5.0 MB, not run here." in speed_plot(replace(report, reference=recorded))
+    value = report_to_json(replace(report, reference=recorded))
+    assert value["reference"]["images_per_second"] is None
+
+
+def test_every_backend_that_answered_is_named(whole_report: Make) -> None:
+    report = whole_report()
+    drop = report.drops[1]
+    engine = replace(drop.candidate.info, name="tensorrt", version="10.3.0")
+    candidate = replace(drop.candidate, info=engine)
+    mixed = replace(report, drops=(replace(drop, candidate=candidate),))
+    assert any(
+        "computed by onnxruntime/cpu 1.2.3 and tensorrt 10.3.0" in line for line in not_said(mixed)
+    )
+    # Only FP32's answers came from a CPU, and its speed is nobody's concern.
+    assert speed_note(mixed) is None

@@ -1,129 +1,23 @@
-"""`measure` and `inspect` on a bundle of tiny models whose answers can be told by eye.
-
-Each class has a colour, and the model answers with the nearest colour: logit k is
-2 c_k . mean - |c_k|^2, a linear map of the mean colour, which is five ONNX nodes.
-"""
+"""`measure` and `inspect` as a user types them: figures, gates, exit status, files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-import onnx
 import pytest
-import typer
-from onnx import TensorProto, helper, numpy_helper
-from typer.testing import CliRunner
 
-from edge_arm.cli.inspect import inspect
-from edge_arm.cli.measure import measure
-from edge_arm.runtime.errors import BundleError, DataError, EdgeArmError, UsageError
-from edge_arm.runtime.labels import LabelSet
-from edge_arm.runtime.manifest import Artifact, Manifest, Precision, write_manifest
-from edge_arm.runtime.preprocess import PreprocessSpec
+from edge_arm.runtime.errors import BundleError, DataError, UsageError
 from edge_arm.runtime.storage import sha256_of_file
 
-SIZE = 8
-CLASSES = ("fear", "anger", "neutral")  # not the alphabetical order, on purpose
-COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.float32)
-FACES_PER_CLASS = 12
-
-app = typer.Typer()
-app.command()(measure)
-app.command()(inspect)
+Lab = Any
+"""The fixture of conftest.py, which no test file can import."""
 
 
-def write_model(path: Path, colors: npt.NDArray[np.float32]) -> None:
-    weight, bias = 2 * colors.T, -(colors**2).sum(axis=1)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["faces"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["mean", "weight"], ["product"]),
-            helper.make_node("Add", ["product", "bias"], ["logits"]),
-        ],
-        "nearest_color",
-        [helper.make_tensor_value_info("faces", TensorProto.UINT8, ["batch", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])],
-        [
-            numpy_helper.from_array(weight.astype(np.float32), "weight"),
-            numpy_helper.from_array(bias.astype(np.float32), "bias"),
-        ],
-    )
-    opsets = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
-
-
-def write_bundle(folder: Path, models: dict[Precision, npt.NDArray[np.float32]]) -> Path:
-    folder.mkdir()
-    artifacts = []
-    for precision, colors in models.items():
-        path = folder / f"model.{precision.value}.onnx"
-        write_model(path, colors)
-        artifacts.append(
-            Artifact(
-                file=path.name,
-                precision=precision,
-                variant="main",
-                opset=17,
-                sha256=sha256_of_file(path),
-                size_bytes=path.stat().st_size,
-                checks={"largest_logit_difference": 1.25e-5},
-            )
-        )
-    (folder / "calibration.json").write_text("{}", encoding="utf-8")
-    write_manifest(
-        folder,
-        Manifest(
-            labels=LabelSet("colors", CLASSES),
-            preprocess=PreprocessSpec(SIZE),
-            artifacts=tuple(artifacts),
-            files={"calibration.json": sha256_of_file(folder / "calibration.json")},
-            source={"head": "folded"},
-            tool_versions={"onnx": onnx.__version__},
-            calibration={"method": "entropy", "faces": [f"face {i}" for i in range(9)]},
-        ),
-    )
-    return folder
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    root = tmp_path / "faces"
-    for split in ("train", "test"):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(FACES_PER_CLASS):
-                color = COLORS[label][::-1] + number  # OpenCV writes blue, green, red
-                picture = np.full((10, 10, 3), color, np.uint8)
-                cv2.imwrite(str(root / split / name / f"{number:02d}.png"), picture)
-    return root
-
-
-SAME = {Precision.FP32: COLORS, Precision.INT8: COLORS}
-# Red and green changed places: INT8 is wrong on every face of fear and anger.
-SWAPPED = {Precision.FP32: COLORS, Precision.FP16: COLORS, Precision.INT8: COLORS[[1, 0, 2]]}
-
-
-def run(*words: object) -> tuple[int, str]:
-    """Exit status and stdout; an error of ours is raised, as `main` gets it."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if isinstance(result.exception, EdgeArmError):
-        raise result.exception
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout
-
-
-def measure_words(bundle: Path, faces: Path) -> tuple[object, ...]:
-    return ("measure", "--data", "folder", "--root", faces, "--bundle", bundle)
-
-
-def test_each_precision_has_its_row(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
-    status, text = run(*measure_words(bundle, faces))
+def test_each_precision_has_its_row(lab: Lab) -> None:
+    bundle = lab.bundle(lab.swapped)
+    status, text = lab.measure(bundle)
     rows = {line.split()[0]: line.split() for line in text.splitlines() if " MB " in line}
     assert status == 0
     assert rows["FP32"][1:3] == ["100.00", "%"]
@@ -132,75 +26,73 @@ def test_each_precision_has_its_row(tmp_path: Path, faces: Path) -> None:
     assert "says nothing about INT8 or FP16 in TensorRT" in text
 
 
-def test_the_files_hold_the_same_result(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
-    json_path, html_path = tmp_path / "out" / "report.json", tmp_path / "out" / "report.html"
-    status, _ = run(*measure_words(bundle, faces), "--json", json_path, "--html", html_path)
+def test_the_files_hold_the_same_result(lab: Lab) -> None:
+    bundle = lab.bundle(lab.swapped)
+    json_path, html_path = lab.folder / "out" / "report.json", lab.folder / "out" / "report.html"
+    status, _ = lab.measure(bundle, "--json", json_path, "--html", html_path)
     report = json.loads(json_path.read_text(encoding="utf-8"))
     assert status == 0
-    assert report["data"]["num_images"] == 3 * FACES_PER_CLASS
+    assert report["data"]["num_images"] == 3 * lab.faces_per_class
     assert [item["precision"] for item in report["candidates"]] == ["fp16", "int8"]
     assert report["candidates"][1]["drop_pp"] == pytest.approx(200 / 3, rel=1e-12)
     names = [item["name"] for item in report["candidates"][1]["per_class"]]
-    assert names == list(CLASSES)
+    assert names == list(lab.classes)
     assert report["candidates"][1]["sha256"] == sha256_of_file(bundle / "model.int8.onnx")
     assert "+66.67" in html_path.read_text(encoding="utf-8")
 
 
-def test_a_precision_shown_to_lose_too_much_exits_with_1(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
-    status, text = run(*measure_words(bundle, faces), "--max-drop", "20")
+def test_a_precision_shown_to_lose_too_much_exits_with_1(lab: Lab) -> None:
+    bundle = lab.bundle(lab.swapped)
+    status, text = lab.measure(bundle, "--max-drop", "20")
     assert status == 1
     assert "Shown to lose at least 20 pp" in text
 
 
-def test_too_few_faces_to_tell_exit_with_1(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SAME)
-    status, text = run(*measure_words(bundle, faces), "--max-drop", "1")
+def test_too_few_faces_to_tell_exit_with_1(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    status, text = lab.measure(bundle, "--max-drop", "1")
     assert status == 1
     assert "cannot tell" in text
 
 
-def test_a_gate_that_is_passed_exits_with_0(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SAME)
-    status, text = run(*measure_words(bundle, faces), "--max-drop", "20")
+def test_a_gate_that_is_passed_exits_with_0(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    status, text = lab.measure(bundle, "--max-drop", "20")
     assert status == 0
     assert "Shown to lose less than 20 pp" in text
 
 
-def test_the_train_split_can_be_measured(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SAME)
-    _, text = run(*measure_words(bundle, faces), "--split", "train")
+def test_the_train_split_can_be_measured(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    _, text = lab.measure(bundle, "--split", "train")
     assert "folder, train: 36 faces" in text
 
 
 @pytest.mark.parametrize("points", ["150", "100", "-1", "nan"])
-def test_a_max_drop_out_of_range_is_refused_before_anything_runs(
-    tmp_path: Path, faces: Path, points: str
-) -> None:
+def test_a_max_drop_out_of_range_is_refused_before_anything_runs(lab: Lab, points: str) -> None:
     with pytest.raises(UsageError, match=f"got --max-drop {points}, expected percentage points"):
-        run(*measure_words(tmp_path / "no bundle", faces), "--max-drop", points)
+        lab.measure(lab.folder / "no bundle", "--max-drop", points)
 
 
-def test_a_missing_bundle_is_refused(tmp_path: Path, faces: Path) -> None:
+def test_a_missing_bundle_is_refused(lab: Lab) -> None:
     with pytest.raises(BundleError, match="expected a bundle made by 'edge-arm export'"):
-        run(*measure_words(tmp_path / "no bundle", faces))
+        lab.measure(lab.folder / "no bundle")
 
 
-def test_faces_of_a_class_the_model_does_not_know_are_refused(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SAME)
-    (faces / "test" / "fear").rename(faces / "test" / "sadness")
-    (faces / "train" / "fear").rename(faces / "train" / "sadness")
+def test_faces_of_a_class_the_model_does_not_know_are_refused(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    (lab.faces / "test" / "fear").rename(lab.faces / "test" / "sadness")
+    (lab.faces / "train" / "fear").rename(lab.faces / "train" / "sadness")
     with pytest.raises(DataError, match="got the expression 'sadness'"):
-        run(*measure_words(bundle, faces))
+        lab.measure(bundle)
 
 
-def test_a_model_with_a_changed_byte_is_never_run(tmp_path: Path, faces: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SAME)
+def test_a_model_with_a_changed_byte_is_never_run(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
     change_a_byte(bundle / "model.int8.onnx")
     with pytest.raises(BundleError, match="expected .* as in the manifest"):
-        run(*measure_words(bundle, faces), "--json", tmp_path / "report.json")
-    assert not (tmp_path / "report.json").exists()
+        lab.measure(bundle, "--json", lab.folder / "report.json")
+    assert not (lab.folder / "report.json").exists()
 
 
 def change_a_byte(path: Path) -> None:
@@ -209,8 +101,8 @@ def change_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_inspect_shows_what_a_bundle_holds(tmp_path: Path) -> None:
-    status, text = run("inspect", write_bundle(tmp_path / "bundle", SWAPPED))
+def test_inspect_shows_what_a_bundle_holds(lab: Lab) -> None:
+    status, text = lab.run("inspect", lab.bundle(lab.swapped))
     assert status == 0
     for words in (
         "fear, anger, neutral (colors)",
@@ -224,15 +116,51 @@ def test_inspect_shows_what_a_bundle_holds(tmp_path: Path) -> None:
         assert words in text
 
 
-def test_inspect_prints_json_for_programs(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
-    _, text = run("inspect", bundle, "--json")
+def test_inspect_prints_json_for_programs(lab: Lab) -> None:
+    bundle = lab.bundle(lab.swapped)
+    _, text = lab.run("inspect", bundle, "--json")
     assert json.loads(text) == json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["model.fp16.onnx", "calibration.json"])
-def test_inspect_finds_a_changed_byte_in_any_file(tmp_path: Path, name: str) -> None:
-    bundle = write_bundle(tmp_path / "bundle", SWAPPED)
+def test_inspect_finds_a_changed_byte_in_any_file(lab: Lab, name: str) -> None:
+    bundle = lab.bundle(lab.swapped)
     change_a_byte(bundle / name)
     with pytest.raises(BundleError, match=f"{name}' has SHA-256"):
-        run("inspect", bundle)
+        lab.run("inspect", bundle)
+
+
+def test_the_class_gate_sets_the_exit_status(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    status, text = lab.measure(bundle, "--max-drop", "20", "--max-class-drop", "20")
+    assert status == 1  # 12 faces of a class cannot show 20 points, 36 in all can
+    assert "Too few faces to certify 20 pp by emotion" in text
+    assert lab.measure(bundle, "--max-class-drop", "40")[0] == 0
+
+
+@pytest.mark.parametrize("points", ["150", "-1", "nan"])
+def test_a_max_class_drop_out_of_range_is_refused(lab: Lab, points: str) -> None:
+    with pytest.raises(UsageError, match=f"got --max-class-drop {points}, expected percentage"):
+        lab.measure(lab.folder / "no bundle", "--max-class-drop", points)
+
+
+def test_the_whole_report_comes_without_asking(lab: Lab) -> None:
+    bundle = lab.bundle(lab.swapped)
+    names = {"json": "report.json", "html": "report.html", "markdown": "report.md"}
+    words = [word for kind, name in names.items() for word in (f"--{kind}", lab.folder / name)]
+    lab.measure(bundle, *words)
+    report = json.loads((lab.folder / "report.json").read_text(encoding="utf-8"))
+    checks = report["batch_invariance"]["checks"]
+    assert {item["arrangement"] for item in checks} >= {"batch 32, as measured"}
+    assert {item["precision"] for item in checks} == {"fp32", "fp16", "int8"}
+    assert len(report["candidates"][1]["flipped"]) == 2 * lab.faces_per_class
+    assert report["accepted"] is True
+    assert report["leaks"]["num_test"] == 3 * lab.faces_per_class
+    assert report["not_measured"] == [
+        "FP32 by the paper's protocol: the checkpoint that the bundle was exported from is not "
+        "beside it; name it with --checkpoint.",
+        "Tempered confidence: the bundle has no temperatures; fit them with 'edge-arm calibrate "
+        "--data NAME'.",
+    ]
+    for name in ("report.html", "report.md"):
+        assert "+66.67" in (lab.folder / name).read_text(encoding="utf-8")

@@ -26,6 +26,11 @@ def test_flipped_faces_come_with_the_references_margins() -> None:
     np.testing.assert_allclose(answers.flipped_margins, [0.1, 0.2], rtol=1e-12)
 
 
+def test_the_median_margin_is_over_all_faces() -> None:
+    # By hand: margins 0.5, 0.1, 0.7 and 0.2.
+    assert compare_answers(REFERENCE, CANDIDATE).median_margin == pytest.approx(0.35, rel=1e-12)
+
+
 def test_the_mean_divergence_is_scipys() -> None:
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(30, 7)).astype(np.float32) * 5

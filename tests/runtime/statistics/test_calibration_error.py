@@ -83,3 +83,8 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature: float) -> No
 def test_targets_of_other_faces_are_refused() -> None:
     with pytest.raises(DataError, match="2 rows of logits and 1 targets"):
         confidence_quality(np.zeros((2, 3)), np.array([0]))
+
+
+def test_certainty_that_is_right_costs_nothing_and_has_no_sign() -> None:
+    nll = confidence_quality(np.array([[1e5, 0.0]]), np.array([0])).nll
+    assert str(nll) == "0.0"

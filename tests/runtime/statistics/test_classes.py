@@ -136,6 +136,22 @@ def test_the_gate_replaces_the_limit_of_what_is_too_small() -> None:
     assert [drop.too_small for drop in strict.drops if drop is not None] == [True, True]
 
 
+def test_a_class_that_is_decided_by_few_faces_is_not_too_small() -> None:
+    # 30 faces could certify no margin of 2 points; but 15 won and none lost is a better class, and
+    # 15 lost and none won is a worse one.
+    better, worse = compare([(10, 0, 15, 5), (10, 15, 0, 5)], ClassRules(max_drop=0.02)).drops
+    assert better is not None and worse is not None
+    assert better.minimum_detectable_drop > 0.02
+    assert (better.verdict, better.too_small) == (Verdict.PASS, False)
+    assert (worse.verdict, worse.too_small) == (Verdict.FAIL, False)
+
+
+def test_a_class_that_is_too_small_never_passes() -> None:
+    drops = compare([(5, 0, 0, 0), (990, 2, 2, 6)], ClassRules(max_drop=0.02)).drops
+    assert drops[0] is not None
+    assert (drops[0].verdict, drops[0].too_small) == (Verdict.CANNOT_TELL, True)
+
+
 def test_one_face_in_all_is_compared_without_an_error() -> None:
     comparison = compare([(1, 0, 0, 0), (0, 0, 0, 0)], ClassRules(max_drop=0.02))
     assert comparison.verdict is Verdict.CANNOT_TELL
