@@ -11,6 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_arm import __version__
 from edge_arm.runtime.doctor_abilities import Ability, abilities_of
 from edge_arm.runtime.doctor_fixes import Fault
 from edge_arm.runtime.doctor_inventory import Inventory
@@ -77,6 +78,7 @@ def diagnosis_to_json(diagnosis: Diagnosis) -> dict[str, Any]:
 def _facts(seen: Inventory) -> tuple[Fact, ...]:
     machine, found = seen.machine, seen.findings
     pairs = (
+        ("edge-arm", __version__),
         ("Python", f"{machine.python} ({machine.executable})"),
         ("system", f"{machine.system or 'unknown'}, {machine.kernel}, {machine.architecture}"),
         ("board", machine.board or _NONE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 from seen_machines import (
     ABSENT,
@@ -30,6 +31,7 @@ def _facts(seen: Inventory) -> dict[str, str]:
 
 def test_the_facts_of_a_jetson() -> None:
     assert _facts(JETSON) == {
+        "edge-arm": version("edge-arm"),
         "Python": "3.10.12 (/home/user/.venv/bin/python)",
         "system": "Ubuntu 22.04.5 LTS, 5.15.148-tegra, aarch64",
         "board": "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
@@ -83,7 +85,9 @@ def test_a_machine_of_which_nothing_is_known_has_facts_all_the_same() -> None:
     facts = _facts(nothing)
     assert facts["system"] == "unknown, 5.15.148-tegra, aarch64"
     assert facts["free memory"] == "unknown"
-    others = {name: text for name, text in facts.items() if name not in ("system", "Python")}
+    others = {
+        name: text for name, text in facts.items() if name not in ("edge-arm", "system", "Python")
+    }
     assert set(others.values()) == {"none", "unknown"}
 
 
