@@ -17,7 +17,7 @@ from edge_arm.runtime.errors import BackendUnavailableError
 PROVIDER = "NvTensorRTRTXExecutionProvider"
 INT8_NOTE = (
     "TensorRT-RTX's support matrix lists INT8 for weights only, and this is a model with INT8 "
-    "activations: use fp16 with this provider"
+    "activations: use fp16 with this provider, in 'measure' with --precision fp16"
 )
 _INSTALL = "run: pip install 'edge-arm[rtx]'"
 

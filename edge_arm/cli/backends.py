@@ -27,6 +27,14 @@ class CudaName(str, Enum):
     CUDA_PYTHON = "cuda-python"
 
 
+class PrecisionName(str, Enum):
+    """The precisions, by the names of `runtime.manifest.Precision`."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
 @dataclass(frozen=True)
 class BackendChoice:
     """What runs the models.
@@ -35,11 +43,18 @@ class BackendChoice:
         backend: ONNX Runtime, or the engines of this device.
         provider: of ONNX Runtime.
         cuda: library that an engine is run with.
+        only: these precisions beside FP32; all that there are if empty.
     """
 
     backend: BackendName = BackendName.ONNXRUNTIME
     provider: str = "cpu"
     cuda: CudaName = CudaName.PYCUDA
+    only: tuple[PrecisionName, ...] = ()
+
+    def takes(self, precision: Precision) -> bool:
+        """Whether a precision is to be opened."""
+        wanted = {name.value for name in self.only}
+        return not wanted or precision.value in {*wanted, PrecisionName.FP32.value}
 
     @property
     def runs_the_file_itself(self) -> bool:
@@ -62,31 +77,41 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
     Raises:
         BackendError: if one cannot be run here; nothing else is run in its place.
     """
+    from edge_arm.runtime.manifest import Precision
     from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
     with ExitStack() as stack:
         if choice.backend is BackendName.TENSORRT:
-            yield _engines(stack, bundle, choice.cuda.value)
+            yield _engines(stack, bundle, choice)
         else:
+            for name in choice.only:  # one that was named and is not there is an error
+                bundle.model(Precision(name.value))
             yield {
                 precision: stack.enter_context(
                     OnnxRuntimeBackend(bundle.model(precision)[0], provider=choice.provider)
                 )
                 for precision in bundle.manifest.precisions()
+                if choice.takes(precision)
             }
 
 
-def _engines(stack: ExitStack, bundle: Bundle, cuda: str) -> dict[Precision, Backend]:
+def _engines(stack: ExitStack, bundle: Bundle, choice: BackendChoice) -> dict[Precision, Backend]:
     from edge_arm.runtime.cuda_device import open_cuda
-    from edge_arm.runtime.engine_choice import engines_here
+    from edge_arm.runtime.engine_choice import engines_here, find_engine
+    from edge_arm.runtime.manifest import Precision
     from edge_arm.runtime.tensorrt_backend import TensorRTBackend
     from edge_arm.runtime.tensorrt_library import load_tensorrt
 
     tensorrt = load_tensorrt()
-    device = open_cuda(cuda)
+    device = open_cuda(choice.cuda.value)
     stack.callback(device.close)
-    found = engines_here(bundle, gpu=device.facts.name, tensorrt=tensorrt.version)
+    gpu, version = device.facts.name, tensorrt.version
+    for name in choice.only:  # one that was named and is not there is an error
+        find_engine(bundle, Precision(name.value), gpu=gpu, tensorrt=version)
     return {
-        precision: stack.enter_context(TensorRTBackend(engine.plan, engine.record, cuda=cuda))
-        for precision, engine in found.items()
+        precision: stack.enter_context(
+            TensorRTBackend(engine.plan, engine.record, cuda=choice.cuda.value)
+        )
+        for precision, engine in engines_here(bundle, gpu=gpu, tensorrt=version).items()
+        if choice.takes(precision)
     }

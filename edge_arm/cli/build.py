@@ -6,13 +6,12 @@ import logging
 import signal
 import subprocess
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import CudaName
+from edge_arm.cli.backends import CudaName, PrecisionName
 
 if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle, Precision
@@ -21,14 +20,6 @@ INTERRUPTED = 130
 """Exit status of an edge-arm that was stopped by Ctrl-C."""
 
 _log = logging.getLogger(__name__)
-
-
-class PrecisionName(str, Enum):
-    """The precisions, by the names of `runtime.manifest.Precision`."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
 
 
 def build(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendChoice, BackendName, CudaName
+from edge_arm.cli.backends import BackendChoice, BackendName, CudaName, PrecisionName
 from edge_arm.cli.known_for_measuring import ReferenceName
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ def measure(
     cuda: Annotated[
         CudaName, typer.Option(help="Library that runs TensorRT engines.")
     ] = CudaName.PYCUDA,
+    precision: Annotated[
+        list[PrecisionName] | None,
+        typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call.")] = 32,
     max_drop: Annotated[
         float | None,
@@ -139,7 +143,7 @@ def measure(
         index,
         config,
         known=known,
-        runs_on=BackendChoice(backend, provider, cuda),
+        runs_on=BackendChoice(backend, provider, cuda, tuple(precision or ())),
         explain=explain,
     )
     report = measurement.report

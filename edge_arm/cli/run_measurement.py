@@ -33,11 +33,13 @@ def run_measurement(
         explain: also run one source of error at a time.
 
     Raises:
+        BundleError: if there is no FP32, neither to run nor recorded.
         EdgeArmError: see `opened_backends`, `explaining_models`, `measurement_from_models`.
     """
     from edge_arm.cli.console import progress_bar
     from edge_arm.cli.explaining_models import explaining_models
     from edge_arm.cli.provenance import provenance_of
+    from edge_arm.runtime.errors import BundleError
     from edge_arm.runtime.measurement import ModelsToMeasure, measurement_from_models
     from edge_arm.runtime.report import REFERENCE
 
@@ -48,6 +50,13 @@ def run_measurement(
             for precision, model in opened.items()
             if known.recorded is None or precision is not REFERENCE
         }
+        if known.recorded is None and REFERENCE not in opened:
+            raise BundleError(
+                f"there are {', '.join(item.value for item in opened)} engines for this device and "
+                "no fp32 to measure them against, expected its answers in the bundle or an engine; "
+                "run 'edge-arm measure --data NAME --record-reference' on the workstation and copy "
+                "the bundle again, or 'edge-arm build --precision fp32' here"
+            )
         as_file = runs_on.runs_the_file_itself
         sources = (
             stack.enter_context(explaining_models(bundle, ships_as_file=as_file)) if explain else {}

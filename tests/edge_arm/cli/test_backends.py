@@ -7,15 +7,24 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from device_fakes import FakeMachine, installed
 from engine_records import engine_record
 from tiny_bundle import golden_faces, run_onnx, tiny_bundle
 
-from edge_arm.cli.backends import BackendChoice, BackendName, CudaName, opened_backends
+from edge_arm.cli.backends import (
+    BackendChoice,
+    BackendName,
+    CudaName,
+    PrecisionName,
+    opened_backends,
+)
+from edge_arm.cli.main import main
 from edge_arm.runtime.engine_record import engine_folder, write_engine_record
-from edge_arm.runtime.errors import EngineError
+from edge_arm.runtime.errors import BundleError, EngineError
+from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.manifest import Bundle, Precision
 
 
@@ -75,3 +84,63 @@ def test_a_bundle_without_an_engine_for_this_device_is_refused(tmp_path: Path) -
     ):
         pass
     assert machine.leaks() == []
+
+
+def test_only_the_precisions_that_were_named_are_opened_beside_fp32(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with opened_backends(bundle, BackendChoice(only=(PrecisionName.FP16,))) as backends:
+        assert list(backends) == [Precision.FP32, Precision.FP16]
+    with installed(FakeMachine()):
+        for precision in (Precision.FP16, Precision.INT8):
+            fake_engine(bundle, precision)
+        choice = BackendChoice(BackendName.TENSORRT, only=(PrecisionName.INT8,))
+        with opened_backends(bundle, choice) as backends:
+            assert list(backends) == [Precision.INT8]
+
+
+def test_a_precision_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    without = replace(
+        bundle,
+        manifest=replace(
+            bundle.manifest,
+            artifacts=tuple(
+                item for item in bundle.manifest.artifacts if item.precision is Precision.FP32
+            ),
+        ),
+    )
+    with (
+        pytest.raises(BundleError, match="has no fp16 model"),
+        opened_backends(without, BackendChoice(only=(PrecisionName.FP16,))),
+    ):
+        pass
+    with installed(FakeMachine()):
+        fake_engine(bundle, Precision.INT8)
+        choice = BackendChoice(BackendName.TENSORRT, only=(PrecisionName.FP16,))
+        with (
+            pytest.raises(EngineError, match="has no fp16 engine for Orin with TensorRT 10.3.0"),
+            opened_backends(bundle, choice),
+        ):
+            pass
+
+
+def test_engines_without_fp32_ask_for_its_answers_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    for name in RAFDB.classes:
+        (tmp_path / "faces" / "test" / name).mkdir(parents=True)
+        for number in range(2):
+            path = tmp_path / "faces" / "test" / name / f"{number}.png"
+            cv2.imwrite(str(path), golden_faces()[number])
+    words = ["measure", "--data", "folder", "--root", str(tmp_path / "faces")]
+    words += ["--bundle", str(bundle.path), "--backend", "tensorrt"]
+    monkeypatch.setattr("sys.argv", ["edge-arm", *words])
+    with installed(FakeMachine()) as machine:
+        fake_engine(bundle, Precision.INT8)
+        assert main() == 2
+        assert machine.calls["execute_async_v3"] == 0
+    assert (
+        "expected its answers in the bundle or an engine; run 'edge-arm measure --data NAME --r"
+        in (capsys.readouterr().err)
+    )
