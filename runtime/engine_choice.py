@@ -59,8 +59,9 @@ def find_engine(
     path = folder / f"{stem}.json"
     if not path.exists():
         raise EngineError(
-            f"the bundle {str(bundle.path)!r} has no {precision.value} engine for {gpu} with "
-            f"TensorRT {tensorrt}, it has {_listed(bundle)}; run '{command}'"
+            f"the bundle {str(bundle.path)!r} has no {precision.value} engine for "
+            f"{_place(gpu, dla_core)} with TensorRT {tensorrt}, it has {_listed(bundle)}; run "
+            f"'{command}'"
         )
     record = read_engine_record(path)
     current = {item.sha256 for item in bundle.manifest.artifacts}
@@ -73,28 +74,31 @@ def find_engine(
     return FoundEngine(folder / f"{stem}.plan", record)
 
 
-def engines_here(bundle: Bundle, *, gpu: str, tensorrt: str) -> dict[Precision, FoundEngine]:
-    """Every engine of a bundle that was built for this device's GPU, highest precision first.
+def engines_here(
+    bundle: Bundle, *, gpu: str, tensorrt: str, dla_core: int | None = None
+) -> dict[Precision, FoundEngine]:
+    """Every engine of a bundle that was built for this device, highest precision first.
 
     Args:
         bundle: that they belong to.
         gpu: name of the GPU that is here.
         tensorrt: version that is here.
+        dla_core: they were built for; None for the GPU.
 
     Raises:
         EngineError: if there is none at all, or one is older than its model.
     """
     folder = engine_folder(bundle.path, gpu, tensorrt)
     found = {
-        precision: find_engine(bundle, precision, gpu=gpu, tensorrt=tensorrt)
+        precision: find_engine(bundle, precision, gpu=gpu, tensorrt=tensorrt, dla_core=dla_core)
         for precision in Precision
-        if (folder / f"{engine_stem(precision, None)}.json").exists()
+        if (folder / f"{engine_stem(precision, dla_core)}.json").exists()
     }
     if not found:
         raise EngineError(
-            f"the bundle {str(bundle.path)!r} has no engine for {gpu} with TensorRT {tensorrt}, it "
-            f"has {_listed(bundle)}; run '{build_command(bundle, Precision.INT8, None)}', and the "
-            "same with fp16"
+            f"the bundle {str(bundle.path)!r} has no engine for {_place(gpu, dla_core)} with "
+            f"TensorRT {tensorrt}, it has {_listed(bundle)}; run "
+            f"'{build_command(bundle, Precision.INT8, dla_core)}', and the same with fp16"
         )
     return found
 
@@ -121,7 +125,12 @@ def build_command(bundle: Bundle, precision: Precision, dla_core: int | None) ->
 
 def _listed(bundle: Bundle) -> str:
     have = [
-        f"{record.precision.value} for {record.device.gpu} with TensorRT {record.device.tensorrt}"
+        f"{record.precision.value} for {_place(record.device.gpu, record.dla_core)} with TensorRT "
+        f"{record.device.tensorrt}"
         for record in all_engines(bundle.path)
     ]
     return ", ".join(have) or "none"
+
+
+def _place(gpu: str, dla_core: int | None) -> str:
+    return gpu if dla_core is None else f"DLA {dla_core} of {gpu}"

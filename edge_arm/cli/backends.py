@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from edge_arm.runtime.errors import UsageError
+
 if TYPE_CHECKING:
     from edge_arm.runtime.backend import Backend
     from edge_arm.runtime.manifest import Bundle, Precision
@@ -43,13 +45,25 @@ class BackendChoice:
         backend: ONNX Runtime, or the engines of this device.
         provider: of ONNX Runtime.
         cuda: library that an engine is run with.
+        dla_core: that engines were built for; None for the GPU.
         only: these precisions beside FP32; all that there are if empty.
+
+    Raises:
+        UsageError: for a DLA core with another backend.
     """
 
     backend: BackendName = BackendName.ONNXRUNTIME
     provider: str = "cpu"
     cuda: CudaName = CudaName.PYCUDA
+    dla_core: int | None = None
     only: tuple[PrecisionName, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dla_core is not None and self.backend is not BackendName.TENSORRT:
+            raise UsageError(
+                f"got --dla {self.dla_core} with --backend {self.backend.value}, expected "
+                "--backend tensorrt: only engines run on a DLA; add it or leave --dla out"
+            )
 
     def takes(self, precision: Precision) -> bool:
         """Whether a precision is to be opened."""
@@ -105,13 +119,14 @@ def _engines(stack: ExitStack, bundle: Bundle, choice: BackendChoice) -> dict[Pr
     tensorrt = load_tensorrt()
     device = open_cuda(choice.cuda.value)
     stack.callback(device.close)
-    gpu, version = device.facts.name, tensorrt.version
+    gpu, version, core = device.facts.name, tensorrt.version, choice.dla_core
     for name in choice.only:  # one that was named and is not there is an error
-        find_engine(bundle, Precision(name.value), gpu=gpu, tensorrt=version)
+        find_engine(bundle, Precision(name.value), gpu=gpu, tensorrt=version, dla_core=core)
+    found = engines_here(bundle, gpu=gpu, tensorrt=version, dla_core=core)
     return {
         precision: stack.enter_context(
             TensorRTBackend(engine.plan, engine.record, cuda=choice.cuda.value)
         )
-        for precision, engine in engines_here(bundle, gpu=gpu, tensorrt=version).items()
+        for precision, engine in found.items()
         if choice.takes(precision)
     }

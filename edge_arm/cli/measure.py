@@ -38,6 +38,9 @@ def measure(
     cuda: Annotated[
         CudaName, typer.Option(help="Library that runs TensorRT engines.")
     ] = CudaName.PYCUDA,
+    dla: Annotated[
+        int | None, typer.Option(metavar="CORE", help="Engines of this DLA core.")
+    ] = None,
     precision: Annotated[
         list[PrecisionName] | None,
         typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
@@ -143,7 +146,7 @@ def measure(
         index,
         config,
         known=known,
-        runs_on=BackendChoice(backend, provider, cuda, tuple(precision or ())),
+        runs_on=BackendChoice(backend, provider, cuda, dla, tuple(precision or ())),
         explain=explain,
     )
     report = measurement.report

@@ -77,12 +77,18 @@ def test_every_engine_of_this_device_is_listed_highest_precision_first(bundle: B
         keep(bundle, record_for(bundle, precision))
     keep(bundle, replace(record_for(bundle, Precision.FP16), dla_core=0))
     assert list(engines_here(bundle, gpu=GPU, tensorrt=TRT)) == [Precision.FP32, Precision.INT8]
+    assert list(engines_here(bundle, gpu=GPU, tensorrt=TRT, dla_core=0)) == [Precision.FP16]
     assert len(all_engines(bundle.path)) == 3
 
 
 def test_a_bundle_without_engines_names_the_command(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="has no engine for Orin with .*, it has none; run 'edg"):
         engines_here(bundle, gpu=GPU, tensorrt=TRT)
+    keep(bundle, record_for(bundle, Precision.FP16))
+    with pytest.raises(
+        EngineError, match="no engine for DLA 1 of Orin .*--precision int8 --dla 1'"
+    ):
+        engines_here(bundle, gpu=GPU, tensorrt=TRT, dla_core=1)
 
 
 def test_a_record_survives_writing_and_reading(bundle: Bundle) -> None:

@@ -23,7 +23,7 @@ from edge_arm.cli.backends import (
 )
 from edge_arm.cli.main import main
 from edge_arm.runtime.engine_record import engine_folder, write_engine_record
-from edge_arm.runtime.errors import BundleError, EngineError
+from edge_arm.runtime.errors import BundleError, EngineError, UsageError
 from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.manifest import Bundle, Precision
 
@@ -144,3 +144,8 @@ def test_engines_without_fp32_ask_for_its_answers_before_anything_runs(
         "expected its answers in the bundle or an engine; run 'edge-arm measure --data NAME --r"
         in (capsys.readouterr().err)
     )
+
+
+def test_a_dla_core_without_tensorrt_is_refused() -> None:
+    with pytest.raises(UsageError, match="got --dla 0 with --backend onnxruntime, expected --back"):
+        BackendChoice(dla_core=0)
