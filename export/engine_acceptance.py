@@ -14,6 +14,11 @@ faces, says what a logit is worth in this model; `floor` is the part that kernel
 order of summation in FP32, FP16 accumulation, a value that rounds to the next INT8 step. The last
 term is FP32's own rounding. Not yet checked on a GPU: nothing but kernels goes into `floor`.
 
+ONNX Runtime's CPU accumulates FP16 models in FP32, many of TensorRT's FP16 kernels in FP16. That
+was simulated (a sum rounded to FP16 after each 16 products, as tensor cores add) on two trained
+ResNet-18s: logits off by 0.041 spreads at 112 pixels and 0.037 at 224, against 0.008 with sums in
+FP32; INT8 with FP16 around it stayed at 0.050. A broken engine is off by about one spread.
+
 Shapes: N golden faces, S model input size, C classes.
 """
 
@@ -33,7 +38,7 @@ from edge_arm.runtime.manifest import Artifact, Precision
 from edge_arm.runtime.preprocess import Uint8Array
 
 FACTOR = 2.0
-FLOORS = {Precision.FP32: 0.002, Precision.FP16: 0.02, Precision.INT8: 0.1}
+FLOORS = {Precision.FP32: 0.002, Precision.FP16: 0.1, Precision.INT8: 0.1}
 ROUNDING = 1e-5
 AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.INT8: 0.9}
 """Least share of equal top-1 among faces whose two best golden logits are not closer than the
