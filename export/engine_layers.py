@@ -15,7 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_arm.export.engine_network import Convolution, carries, node_of_layer
@@ -38,6 +38,8 @@ _TYPES = (  # the first that is found; UINT8 before INT8, because it contains it
     ("BOOL", r"bool"),
 )
 _NO_RANGE = "its input has no range in the calibration cache"
+_OPAQUE_KINDS = ("DLA", "Myelin")
+_OPAQUE_NAME = "{ForeignNode["
 _METADATA_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 
 
@@ -49,7 +51,8 @@ class EngineLayer:
         name: as TensorRT composed it.
         nodes: ONNX nodes that it was made from, as far as it says.
         kind: its type; empty if it is not told.
-        precision: of its first input, which is what its arithmetic runs in; "unknown" if untold.
+        precision: of its first input, which is what its arithmetic runs in; "unknown" if untold, or
+            if it stands for a whole part of the network, whose ends do not tell what is inside.
     """
 
     name: str
@@ -147,6 +150,8 @@ def layer_report(information: str, expected: LayerExpectation) -> LayerReport:
     """
     layers, detailed = engine_layers(information)
     working = [layer for layer in layers if not layer.is_reformat]
+    if expected.on_dla:
+        expected = replace(expected, dla_fallback=_left_to_gpu(working, expected))
     count = Counter(layer.precision for layer in working)
     return LayerReport(
         detailed=detailed,
@@ -181,6 +186,21 @@ def require_lower_precision(report: LayerReport, precision: Precision) -> None:
             f"{have}), expected most of them; this GPU may have no {name} kernels: build with "
             "another --precision"
         )
+
+
+def _left_to_gpu(layers: list[EngineLayer], expected: LayerExpectation) -> tuple[str, ...]:
+    # TensorRT foretells what a DLA cannot run; what the DLA's compiler refuses later, for want of
+    # its own memory, goes to the GPU without a word and is then a layer with a name of its own.
+    on_gpu = (
+        convolution.name
+        for convolution in expected.convolutions
+        if any(
+            "conv" in layer.kind.lower()
+            and node_of_layer(convolution.name, layer.nodes) is not None
+            for layer in layers
+        )
+    )
+    return tuple(dict.fromkeys([*expected.dla_fallback, *on_gpu]))
 
 
 def _not_as_meant(layers: list[EngineLayer], expected: LayerExpectation) -> dict[str, str]:
@@ -240,12 +260,14 @@ def _layer(entry: str | dict[str, Any]) -> EngineLayer:
     if isinstance(entry, str):
         return EngineLayer(entry, _nodes(entry, ""), "", UNKNOWN)
     name = str(entry["Name"])
+    kind = str(entry.get("LayerType", ""))
     inputs = entry.get("Inputs") or entry.get("Outputs") or []
+    opaque = kind in _OPAQUE_KINDS or name.startswith(_OPAQUE_NAME)
     return EngineLayer(
         name=name,
         nodes=_nodes(name, str(entry.get("Metadata", ""))),
-        kind=str(entry.get("LayerType", "")),
-        precision=_precision(inputs),
+        kind=kind,
+        precision=UNKNOWN if opaque else _precision(inputs),
     )
 
 

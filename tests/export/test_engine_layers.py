@@ -170,6 +170,35 @@ def test_a_layer_inside_a_dla_tells_no_type_and_proves_nothing() -> None:
     require_lower_precision(report, Precision.INT8)
 
 
+@pytest.mark.parametrize("kind", ["DLA", "Myelin"])
+def test_the_ends_of_a_part_of_the_network_do_not_tell_what_is_inside(kind: str) -> None:
+    # Such a part has inputs with types like any layer: here the FP16 pixels before INT8.
+    part = _combined("{ForeignNode[/conv1.../conv2]}", "Row major linear FP16 format", kind)
+    text = json.dumps({"Layers": [part, _combined("/head", "FP32")]})
+    report = layer_report(text, EXPECTED)
+    assert report.shares == {"unknown": 0.5, "FP32": 0.5}
+    require_lower_precision(report, Precision.INT8)
+
+
+def test_a_convolution_that_the_dlas_compiler_left_to_the_gpu_is_listed() -> None:
+    layers = [
+        _combined("{ForeignNode[/conv1.../relu]}", "N/A", "DLA"),
+        _combined("/conv1 from nvm", "Row major linear FP16 format", "NoOp"),
+        _combined("/conv2 + /relu2", "Row major linear FP16 format"),
+    ]
+    expected = replace(
+        EXPECTED,
+        on_dla=True,
+        quantized_tensors=frozenset({"a", "b"}),
+        dla_fallback=("/input/cast",),
+    )
+    report = layer_report(json.dumps({"Layers": layers}), expected)
+    assert report.dla_fallback == ("/input/cast", "/conv2")
+    assert report.not_as_meant == {
+        "/conv2": "FP16: fused with /relu2, for which TensorRT chose FP16"
+    }
+
+
 def test_on_a_dla_a_convolution_without_a_range_runs_in_fp16() -> None:
     reason = _reason(INSIDE_A_DLA, on_dla=True, quantized_tensors=frozenset({"a"}))
     assert reason == "FP16 on the DLA: its input has no range in the calibration cache"
