@@ -23,9 +23,9 @@ from edge_arm.export.engine_network import (
 from edge_arm.export.engine_timing_cache import TimingCacheFile, attach_timing_cache, timings_of
 from edge_arm.export.engine_variant import VariantChoice
 from edge_arm.runtime.engine_record import BatchRange
-from edge_arm.runtime.errors import BackendUnavailableError, EngineError
+from edge_arm.runtime.errors import EngineError
 from edge_arm.runtime.manifest import Precision
-from edge_arm.runtime.tensorrt_library import TensorRT
+from edge_arm.runtime.tensorrt_library import TensorRT, not_started
 
 INPUT_STAGE = "/input/"
 """Nodes from the pixels to the first convolution are named so."""
@@ -100,11 +100,7 @@ def plan_from_onnx(
     try:
         builder = trt.Builder(tensorrt.logger)
     except TypeError as error:  # what the binding makes of a builder that was not made
-        raise BackendUnavailableError(
-            f"TensorRT {tensorrt.version} does not start ({tensorrt.log.why()}), expected a driver "
-            "that is new enough for the CUDA it was made for; update the NVIDIA driver, or install "
-            "the TensorRT that belongs to it"
-        ) from error
+        raise not_started(tensorrt) from error
     builder_config = builder.create_builder_config()
     if source.choice.dla_core is not None:
         _require_dla_core(builder.num_DLA_cores, source.choice.dla_core)

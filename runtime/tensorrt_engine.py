@@ -16,7 +16,7 @@ from typing import Any
 from edge_arm.runtime.cuda_device import GpuFacts
 from edge_arm.runtime.engine_record import BatchRange, EngineRecord
 from edge_arm.runtime.errors import EngineError
-from edge_arm.runtime.tensorrt_library import TensorRT
+from edge_arm.runtime.tensorrt_library import TensorRT, not_started
 
 
 @dataclass
@@ -119,11 +119,17 @@ def load_engine(tensorrt: TensorRT, plan: bytes, record: EngineRecord) -> Loaded
         record: beside it.
 
     Raises:
+        BackendUnavailableError: if TensorRT does not start with this driver.
         EngineError: if TensorRT does not take it, with its reason, or it is no engine of faces.
     """
     trt = tensorrt.module
     tensorrt.log.forget()
-    loaded = LoadedEngine(runtime=trt.Runtime(tensorrt.logger))
+    try:
+        runtime = trt.Runtime(tensorrt.logger)
+    except TypeError as error:  # what the binding makes of a runtime that was not made
+        raise not_started(tensorrt) from error
+    loaded = LoadedEngine(runtime)
+    del runtime  # it must go with the engine, not with this frame
     try:
         _load(tensorrt, loaded, plan, record=record)
     except BaseException:

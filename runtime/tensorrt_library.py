@@ -101,6 +101,19 @@ def load_tensorrt() -> TensorRT:
     return _loaded
 
 
+def not_started(tensorrt: TensorRT) -> BackendUnavailableError:
+    """What it means that a Builder or a Runtime could not be made: the binding raises TypeError.
+
+    Args:
+        tensorrt: whose log has the reason.
+    """
+    return BackendUnavailableError(
+        f"TensorRT {tensorrt.version} does not start ({tensorrt.log.why()}), expected a driver "
+        "that is new enough for the CUDA it was made for; update the NVIDIA driver, or install "
+        "the TensorRT that belongs to it"
+    )
+
+
 def _logger(trt: Any, log: TensorRTLog) -> Any:
     severity = trt.ILogger.Severity
     levels = {
