@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_arm.runtime.engine_record import EngineRecord, write_engine_record
-from edge_arm.runtime.errors import EngineError
+from edge_arm.runtime.errors import EngineError, StorageError
 from edge_arm.runtime.storage import storage_error, written_atomically
 
 _LOCK_NAME = ".lock"
@@ -84,7 +84,7 @@ def engine_folder_alone(path: Path) -> Iterator[EngineFolder]:
 
     Raises:
         EngineError: if another process builds into it.
-        StorageError: if it cannot be written.
+        StorageError: if it cannot be written, or its file system has no locks.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -94,10 +94,16 @@ def engine_folder_alone(path: Path) -> Iterator[EngineFolder]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise EngineError(
                 f"another process is building into {str(path)!r}, expected to be the only one; "
                 "wait until it is done, then run the command again"
+            ) from error
+        except OSError as error:
+            # Some network and container file systems know no locks.
+            raise StorageError(
+                f"cannot lock {str(path)!r} ({error.strerror}), expected a file system with locks; "
+                "copy the bundle to a local disk and build there"
             ) from error
         _remove_trials(path)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +42,20 @@ def test_a_second_process_is_refused_until_the_first_is_done(tmp_path: Path) -> 
     first.communicate("")
     with engine_folder_alone(tmp_path):
         assert not list(tmp_path.glob("*trial*"))
+
+
+def test_a_file_system_without_locks_is_told_from_another_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with (
+        pytest.raises(StorageError, match=r"cannot lock .*No locks available.* a local disk"),
+        engine_folder_alone(tmp_path),
+    ):
+        pytest.fail("without a lock")
 
 
 def test_a_killed_build_leaves_no_lock_and_its_plan_is_removed_by_the_next(tmp_path: Path) -> None:
