@@ -355,19 +355,6 @@ def test_a_truncated_plan_with_a_fitting_record_is_refused_with_tensorrts_reason
         TensorRTBackend(engine.plan, record)
 
 
-def test_a_driver_too_old_for_tensorrt_is_said_when_an_engine_is_loaded(tmp_path: Path) -> None:
-    with installed(FakeMachine()) as present:
-        engine = build(present, tmp_path)
-    machine = FakeMachine(driver="old")
-    with (
-        installed(machine),
-        pytest.raises(BackendUnavailableError, match=r"does not start .*error: 35.*NVIDIA driver"),
-    ):
-        TensorRTBackend(engine.plan, engine.record)
-    assert machine.faults == []
-    assert machine.leaks() == []
-
-
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
