@@ -106,6 +106,8 @@ def plan_from_onnx(
         _require_dla_core(builder.num_DLA_cores, source.choice.dla_core)
     parsed = network_from_onnx(tensorrt, builder, source.model, choice=source.choice)
     require_precision(parsed, source.precision, choice=source.choice, version=tensorrt.version)
+    if source.choice.dla_core is not None:
+        _fix_batch(parsed, source.batch)
     flags = _set_options(tensorrt, builder_config, source)
     if source.choice.fp16_flag:
         _keep_in_float(tensorrt, parsed.network, source.float_nodes)
@@ -190,6 +192,13 @@ def _keep_in_float(tensorrt: TensorRT, network: Any, nodes: dict[str, str]) -> N
             if kept and layer.type in arithmetic:
                 layer.precision = trt.DataType.FLOAT
                 layer.set_output_type(0, trt.DataType.FLOAT)
+
+
+def _fix_batch(parsed: ParsedNetwork, batch: BatchRange) -> None:
+    # NvInfer.h allows a DLA a dynamic batch whose profile has one size, but users of 8.5 saw every
+    # layer of such a network go to the GPU, and those of the same network with fixed shapes to the
+    # DLA (NVIDIA/TensorRT issue 4413). All other shapes follow from the input's.
+    parsed.network.get_input(0).shape = (batch.opt, *parsed.input_shape[1:])
 
 
 def _add_profile(

@@ -130,6 +130,27 @@ def bundle(
     yield int8_from_bundle(exported, faces, CalibrationConfig(num_images=len(faces)))
 
 
+def test_the_input_alone_fixes_the_batch_of_a_whole_network_for_a_dla(
+    bundle: Bundle, messages: Messages
+) -> None:
+    messages.errors.clear()
+    builder = trt.Builder(messages)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, messages)
+    file = bundle.manifest.artifact(Precision.FP32).file
+    assert parser.parse(bundle.verified(file).read_bytes())
+    source = network.get_input(0)
+    source.shape = fixed = (4, *source.shape[1:])
+    made = [layer.get_output(i) for layer in network for i in range(layer.num_outputs)]
+    assert [tensor.name for tensor in made if -1 in tuple(tensor.shape)] == []
+    assert tuple(network.get_output(0).shape) == (4, 7)
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    profile.set_shape(source.name, fixed, fixed, fixed)
+    assert config.add_optimization_profile(profile) == 0
+    assert builder.build_serialized_network(network, config) is not None, messages.errors
+
+
 def test_every_model_of_a_bundle_parses_and_builds_unchanged(
     bundle: Bundle, messages: Messages
 ) -> None:

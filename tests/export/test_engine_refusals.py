@@ -59,6 +59,8 @@ def test_a_dla_takes_the_fp32_file_and_the_gpu_what_the_dla_cannot(
     assert record.batch == BatchRange(1, 1, 1)
     assert "GPU_FALLBACK" in record.builder_flags
     assert "/input/cast" in record.layers["dla_fallback"]
+    on_dla = [layer for layer in record.layers["names"]["unknown"] if "ForeignNode" in layer]
+    assert on_dla, "a DLA takes nothing of a network with a dynamic batch"
     assert plan_path_of(bundle, record).name == f"{precision.value}-dla1.plan"
     found = find_engine(bundle, precision, gpu="Orin", tensorrt=version, dla_core=1)
     assert found.record == record

@@ -11,7 +11,13 @@ RUNS = ("ACTIVATION", "CONCATENATION", "CONVOLUTION", "ELEMENTWISE", "POOLING", 
 
 
 def runs_on_dla(layer: Any) -> bool:
-    """Whether a layer may be given to a DLA."""
+    """Whether a layer may be given to a DLA.
+
+    None of a network with a dynamic batch is, even if its profile has one size: NvInfer.h allows
+    it, users of 8.5 saw it refused (NVIDIA/TensorRT issue 4413), and the fake takes the worse case.
+    """
+    if any(-1 in (tensor._shape or ()) for tensor in layer._network._inputs):
+        return False
     if layer._kind == "SHUFFLE":
         return bool(layer._node.op_type in ("Reshape", "Transpose"))
     if layer._kind not in RUNS:
