@@ -62,7 +62,8 @@ def known_for_measuring(
     require_unseen(index, calibration)
     shared, why_not = shared_part(bundle, checkpoint)
     temperatures, without = usable_temperatures(bundle)
-    if stored_temperatures(bundle) is None:  # one sentence then, and not one for each precision
+    stored = stored_temperatures(bundle)
+    if stored is None:  # one sentence then, and not one for each precision
         without = (
             "Tempered confidence: the bundle has no temperatures; fit them with "
             "'edge-arm calibrate --data NAME'.",
@@ -74,6 +75,7 @@ def known_for_measuring(
         looks=None if calibration is None else looks_of(calibration, index.name, root, bundle),
         recorded=_recorded(bundle, index, reference),
         temperatures=temperatures,
+        temperature_origin="" if stored is None else stored.origin,
         missing=(*((why_not,) if why_not else ()), *without),
     )
 

@@ -225,6 +225,7 @@ def test_stored_temperatures_reach_the_report(lab: Lab) -> None:
     assert candidate["temperature"] == 1e5
     assert candidate["tempered"]["nll"] > candidate["nll"]  # all right: less sure is worse
     assert found["reference"]["tempered"] is None
+    assert found["temperature_origin"] == "9 validation faces of folder"
     assert "Temperature of fp32: too few faces." in found["not_measured"]
 
 
