@@ -83,11 +83,19 @@ def known_for_measuring(
 def _recorded(
     bundle: Bundle, index: FaceIndex, reference: ReferenceName
 ) -> RecordedReference | None:
-    from edge_arm.runtime.errors import BundleError
+    from edge_arm.runtime.errors import BundleError, UsageError
+    from edge_arm.runtime.manifest import Precision
     from edge_arm.runtime.reference_predictions import recorded_reference, reference_name
 
     if reference is ReferenceName.RUN:
         return None
+    if bundle.manifest.precisions() == (Precision.FP32,):
+        if reference is ReferenceName.RECORDED:
+            raise UsageError(
+                "got --reference recorded and a bundle with fp32 alone, expected a model to run; "
+                "make one with 'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
+            )
+        return None  # then there is nothing to do but to run it
     found = recorded_reference(bundle, index)
     if found is None and reference is ReferenceName.RECORDED:
         raise BundleError(
