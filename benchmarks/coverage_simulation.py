@@ -2,10 +2,11 @@
 
     python benchmarks/coverage_simulation.py [--sets 3000] [--seed 0]
 
-Draws test sets with a known true drop, judges each as `edge-arm measure` would, and counts. Two
+Draws test sets with a known true drop, judges each as `edge-arm measure` would, and counts. Three
 tables come out in Markdown, for docs/statistics.md: how often the 95 % interval holds the true
-drop and how often PASS and FAIL are wrong, and how often the two planning numbers (minimum
-detectable drop, faces needed) deliver the 80 % they promise. The exit status is 1 if a rate lies
+drop and how often PASS and FAIL are wrong; how often the verdict over seven classes is wrong; and
+how often the two planning numbers (minimum detectable drop, faces needed) deliver the 80 % they
+promise. The exit status is 1 if a rate lies
 beyond its promise by more than three standard errors of the simulation (planning numbers: and six
 points).
 
@@ -33,13 +34,19 @@ from edge_arm.runtime.statistics import (
     Verdict,
     drop_interval,
     faces_needed,
+    holm_adjusted,
+    inferiority_p,
     minimum_detectable_drop,
     verdict_from_interval,
+    verdict_over_classes,
 )
 
 NUM_FACES = (100, 436, 3068)  # a small set, SFEW's, RAF-DB's
 DISCORDANCES = (0.01, 0.04, 0.10)
 DROPS = (0.0, 0.005, 0.01, 0.02)
+CLASS_FACES = (329, 74, 160, 1185, 478, 162, 680)  # RAF-DB's test faces by class
+CLASS_MARGIN = 0.05
+CLASS_DISCORDANCE = 0.06
 CONFIDENCE = 0.95
 ONE_SIDED_ERROR = 0.025
 POWER = 0.8
@@ -178,6 +185,91 @@ def decided(
     )
 
 
+@cache
+def exceeds_p_of(num_faces: int, b: int, c: int) -> float:
+    """The product's p of "at most the class margin", kept likewise.
+
+    Args:
+        num_faces: n.
+        b: faces right by the reference only.
+        c: faces right by the candidate only.
+    """
+    return inferiority_p(counts_of(num_faces, b, c), CLASS_MARGIN)
+
+
+def class_verdicts(
+    drops: Sequence[float],
+    num_sets: int,
+    rng: np.random.Generator,
+    *,
+    class_faces: Sequence[int] = CLASS_FACES,
+) -> dict[Verdict, float]:
+    """Share of each verdict over all classes.
+
+    Args:
+        drops: true drop of each class.
+        num_sets: how many sets of all classes.
+        rng: source of chance.
+        class_faces: faces of each class.
+    """
+    gate = Gate(CLASS_MARGIN, CONFIDENCE)
+    columns = []
+    for num_faces, drop in zip(class_faces, drops, strict=True):
+        lost, won = (CLASS_DISCORDANCE + drop) / 2, (CLASS_DISCORDANCE - drop) / 2
+        columns.append(rng.multinomial(num_faces, [lost, won, 1 - lost - won], size=num_sets))
+    seen = dict.fromkeys(Verdict, 0)
+    for row in range(num_sets):
+        tables = [
+            (num_faces, int(cells[row, 0]), int(cells[row, 1]))
+            for num_faces, cells in zip(class_faces, columns, strict=True)
+        ]
+        verdict = verdict_over_classes(
+            [verdict_from_interval(interval_of(*table), gate) for table in tables],
+            holm_adjusted([exceeds_p_of(*table) for table in tables]),
+            confidence=CONFIDENCE,
+        )
+        seen[verdict] += 1
+    return {verdict: count / num_sets for verdict, count in seen.items()}
+
+
+def print_classes(num_sets: int, seed: int, say: Callable[[str], None]) -> bool:
+    """The table of the class gate.
+
+    Args:
+        num_sets: per row.
+        seed: of the draws.
+        say: takes the lines.
+
+    Returns:
+        Whether wrong verdicts are as rare as promised.
+    """
+    rng = np.random.default_rng(seed + 2)
+    highest = ONE_SIDED_ERROR + three_standard_errors(ONE_SIDED_ERROR, num_sets)
+    count, margin = len(CLASS_FACES), CLASS_MARGIN
+    smallest, largest = CLASS_FACES.index(min(CLASS_FACES)), CLASS_FACES.index(max(CLASS_FACES))
+
+    def only(label: int) -> list[float]:
+        return [margin if other == label else 0.0 for other in range(count)]
+
+    worlds = {
+        "every class at the margin": [margin] * count,
+        f"one class at the margin ({CLASS_FACES[smallest]} faces)": only(smallest),
+        f"one class at the margin ({CLASS_FACES[largest]} faces)": only(largest),
+    }
+    say(f"\n| classes, margin {margin * 100:.0f} pp | wrong PASS | wrong FAIL | cannot tell |")
+    say("|---|---:|---:|---:|")
+    good = True
+    for name, drops in worlds.items():
+        seen = class_verdicts(drops, num_sets, rng)
+        kept = max(seen[Verdict.PASS], seen[Verdict.FAIL]) <= highest
+        good = good and kept
+        say(
+            f"| {name} | {seen[Verdict.PASS]:.2%} | {seen[Verdict.FAIL]:.2%} "
+            f"| {seen[Verdict.CANNOT_TELL]:.2%} |{'' if kept else ' **beyond its promise**'}"
+        )
+    return good
+
+
 def three_standard_errors(rate: float, num_sets: int) -> float:
     """How far a simulated rate may lie from the true one by chance (0.3 % of the time it is more).
 
@@ -222,7 +314,7 @@ def print_rates(num_sets: int, seed: int, say: Callable[[str], None]) -> bool:
 
 
 def print_planning(num_sets: int, seed: int, say: Callable[[str], None]) -> bool:
-    """The second table: new sets, drawn at the planned margin or of the planned size.
+    """The last table: new sets, drawn at the planned margin or of the planned size.
 
     Args:
         num_sets: per row.
@@ -264,7 +356,7 @@ def print_planning(num_sets: int, seed: int, say: Callable[[str], None]) -> bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print both tables.
+    """Print the tables.
 
     Args:
         arguments: of the command line.
@@ -278,10 +370,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     kept = print_rates(options.sets, options.seed, print)
+    classes = print_classes(options.sets, options.seed, print)
     delivered = print_planning(options.sets, options.seed, print)
     print(f"\n{options.sets} sets per row, seed {options.seed}.")
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
-    return 0 if kept and delivered else 1
+    return 0 if kept and classes and delivered else 1
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ class Known:
         attributes: of the people on the test faces.
         recorded: FP32's answers, to be used in place of running it.
         temperatures: by precision, fitted on other faces.
+        temperature_origin: these faces, in words.
         missing: what cannot be measured here and why, a sentence each.
     """
 
@@ -104,6 +105,7 @@ class Known:
     attributes: FaceAttributes = ()
     recorded: RecordedReference | None = None
     temperatures: Mapping[Precision, float] = field(default_factory=dict)
+    temperature_origin: str = ""
     missing: tuple[str, ...] = ()
 
 
@@ -186,6 +188,7 @@ def measurement_from_models(
             reference_origin=(
                 report.reference_origin if known.recorded is None else known.recorded.origin
             ),
+            temperature_origin=known.temperature_origin if known.temperatures else "",
             baselines=(
                 ()
                 if known.shared is None

@@ -87,6 +87,7 @@ class Report:
         class_gate: largest accepted drop of any class, as a fraction, if one was asked for.
         reference_origin: how the reference's answers were had: "run now", or where they were
             recorded.
+        temperature_origin: the faces that stored temperatures were fitted on; empty without any.
         baselines: of FP32 by protocol; empty where PyTorch or the checkpoint is missing.
         invariance: of every model that ran, by arrangement.
         flipped: faces that a candidate answers otherwise than the reference, by precision and
@@ -105,6 +106,7 @@ class Report:
     provenance: Provenance
     class_gate: float | None = None
     reference_origin: str = "run now"
+    temperature_origin: str = ""
     baselines: tuple[Baseline, ...] = ()
     invariance: tuple[InvarianceCheck, ...] = ()
     flipped: tuple[FlippedFace, ...] = ()

@@ -68,6 +68,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "verdict": None if report.verdict is None else report.verdict.value,
         "accepted": report.accepted,
         "reference_origin": report.reference_origin,
+        "temperature_origin": report.temperature_origin or None,
         "reference": _model_to_json(report.reference),
         "candidates": [
             _drop_to_json(drop)

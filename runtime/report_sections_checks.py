@@ -62,7 +62,7 @@ def confidence_section(report: Report) -> Section:
         ),
         notes=(
             "A temperature divides the logits and changes no answer. It is stored in the bundle "
-            "and was fitted on other faces; these had no part in it."
+            f"and was fitted on {report.temperature_origin or 'other faces'}, never on test faces."
             if has_temperature
             else "No temperature is stored in the bundle, so probabilities are as the model gives "
             "them.",

@@ -62,7 +62,8 @@ def known_for_measuring(
     require_unseen(index, calibration)
     shared, why_not = shared_part(bundle, checkpoint)
     temperatures, without = usable_temperatures(bundle)
-    if stored_temperatures(bundle) is None:  # one sentence then, and not one for each precision
+    stored = stored_temperatures(bundle)
+    if stored is None:  # one sentence then, and not one for each precision
         without = (
             "Tempered confidence: the bundle has no temperatures; fit them with "
             "'edge-arm calibrate --data NAME'.",
@@ -74,6 +75,7 @@ def known_for_measuring(
         looks=None if calibration is None else looks_of(calibration, index.name, root, bundle),
         recorded=_recorded(bundle, index, reference),
         temperatures=temperatures,
+        temperature_origin="" if stored is None else stored.origin,
         missing=(*((why_not,) if why_not else ()), *without),
     )
 
@@ -81,11 +83,19 @@ def known_for_measuring(
 def _recorded(
     bundle: Bundle, index: FaceIndex, reference: ReferenceName
 ) -> RecordedReference | None:
-    from edge_arm.runtime.errors import BundleError
+    from edge_arm.runtime.errors import BundleError, UsageError
+    from edge_arm.runtime.manifest import Precision
     from edge_arm.runtime.reference_predictions import recorded_reference, reference_name
 
     if reference is ReferenceName.RUN:
         return None
+    if bundle.manifest.precisions() == (Precision.FP32,):
+        if reference is ReferenceName.RECORDED:
+            raise UsageError(
+                "got --reference recorded and a bundle with fp32 alone, expected a model to run; "
+                "make one with 'edge-arm export --fp16' or 'edge-arm calibrate --data NAME'"
+            )
+        return None  # then there is nothing to do but to run it
     found = recorded_reference(bundle, index)
     if found is None and reference is ReferenceName.RECORDED:
         raise BundleError(

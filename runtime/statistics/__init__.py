@@ -13,6 +13,7 @@ from edge_arm.runtime.statistics.classes import (
     ClassDrop,
     ClassRules,
     compare_classes,
+    verdict_over_classes,
 )
 from edge_arm.runtime.statistics.interval import Interval, IntervalMethod
 from edge_arm.runtime.statistics.macro import MacroScores, confusion_matrix, macro_scores
@@ -61,5 +62,6 @@ __all__ = [
     "softmax",
     "top_margins",
     "verdict_from_interval",
+    "verdict_over_classes",
     "wilson_interval",
 ]

@@ -16,6 +16,7 @@ Letters: N faces, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +168,15 @@ def compare_classes(
         drops=tuple(drops.get(label) for label in range(num_classes)),
         worst_recall=min(tables, key=lambda label: tables[label].candidate_accuracy),
         largest_drop=max(tables, key=lambda label: tables[label].drop),
-        verdict=_verdict_over_classes(list(drops.values()), num_classes, rules),
+        verdict=(
+            None
+            if rules.gate is None
+            else verdict_over_classes(
+                [drops[label].verdict if label in drops else None for label in range(num_classes)],
+                list(exceeds_p.values()),
+                confidence=rules.confidence,
+            )
+        ),
     )
 
 
@@ -205,16 +214,21 @@ def _class_drop(
     )
 
 
-def _verdict_over_classes(
-    drops: list[ClassDrop], num_classes: int, rules: ClassRules
-) -> Verdict | None:
-    if rules.gate is None:
-        return None
-    error = one_sided_error(rules.confidence)
+def verdict_over_classes(
+    verdicts: Sequence[Verdict | None], exceeds_p: Sequence[float], *, confidence: float
+) -> Verdict:
+    """One verdict about all classes; see `compare_classes`.
+
+    Args:
+        verdicts: of each class by itself; None for one without faces.
+        exceeds_p: of the classes with faces, that their drop is at most the margin, after Holm.
+        confidence: of the gate, two-sided.
+    """
+    error = one_sided_error(confidence)
     # Holm's p decides whether *some* class fails; that the class fails by itself as well follows,
     # because an adjusted p is never smaller than the p the interval belongs to.
-    if any(drop.exceeds_p is not None and drop.exceeds_p < error for drop in drops):
+    if any(p < error for p in exceeds_p):
         return Verdict.FAIL
-    if len(drops) == num_classes and all(drop.verdict is Verdict.PASS for drop in drops):
+    if all(verdict is Verdict.PASS for verdict in verdicts):
         return Verdict.PASS
     return Verdict.CANNOT_TELL

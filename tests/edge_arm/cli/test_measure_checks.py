@@ -183,6 +183,16 @@ def test_recorded_answers_that_are_not_there_are_refused(lab: Lab) -> None:
         lab.measure(lab.bundle(lab.same), "--reference", "recorded")
 
 
+def test_fp32_alone_always_runs(lab: Lab) -> None:
+    bundle = lab.bundle({Precision.FP32: lab.colors})
+    lab.measure(bundle, "--record-reference")
+    report = lab.folder / "report.json"
+    lab.measure(bundle, "--json", report)
+    assert json.loads(report.read_text(encoding="utf-8"))["reference_origin"] == "run now"
+    with pytest.raises(UsageError, match="got --reference recorded and a bundle with fp32 alone"):
+        lab.measure(bundle, "--reference", "recorded")
+
+
 def test_recording_and_using_at_once_is_refused(lab: Lab) -> None:
     with pytest.raises(UsageError, match="got --record-reference with --reference recorded"):
         lab.measure(lab.bundle(lab.same), "--reference", "recorded", "--record-reference")
@@ -225,6 +235,7 @@ def test_stored_temperatures_reach_the_report(lab: Lab) -> None:
     assert candidate["temperature"] == 1e5
     assert candidate["tempered"]["nll"] > candidate["nll"]  # all right: less sure is worse
     assert found["reference"]["tempered"] is None
+    assert found["temperature_origin"] == "9 validation faces of folder"
     assert "Temperature of fp32: too few faces." in found["not_measured"]
 
 

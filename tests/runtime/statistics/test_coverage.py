@@ -7,6 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from edge_arm.runtime.statistics import Verdict
+
 NUM_SETS = 2000
 
 # Discordance and drop; few discordant faces (exact) and more than a hundred (Tango).
@@ -26,6 +28,21 @@ def test_intervals_cover_and_verdicts_are_as_rarely_wrong_as_they_say(
     # Not by never saying anything: with this many discordant faces the interval is not timid.
     if discordance * num_faces > 100:
         assert seen.coverage <= 0.95 + 0.015
+
+
+@pytest.mark.parametrize("classes_at_the_margin", [1, 7])
+def test_seven_looks_are_as_rarely_wrong_as_one(
+    coverage_simulation: ModuleType, classes_at_the_margin: int
+) -> None:
+    margin = coverage_simulation.CLASS_MARGIN
+    seen = coverage_simulation.class_verdicts(
+        [margin] * classes_at_the_margin + [0.0] * (7 - classes_at_the_margin),
+        NUM_SETS,
+        np.random.default_rng(5),
+        class_faces=[80] * 7,
+    )
+    assert seen[Verdict.PASS] <= 0.025 + 0.0105
+    assert seen[Verdict.FAIL] <= 0.025 + 0.0105
 
 
 def test_a_scenario_never_has_more_drop_than_discordance(coverage_simulation: ModuleType) -> None:
