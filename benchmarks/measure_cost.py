@@ -39,9 +39,9 @@ from edge_arm.runtime.manifest import Bundle, open_bundle
 from edge_arm.runtime.measurement import MeasureConfig, ModelsToMeasure, measurement_from_models
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from edge_arm.runtime.predictions import PredictConfig
-from edge_arm.runtime.report_html import write_html_report
-from edge_arm.runtime.report_json import write_json_report
-from edge_arm.runtime.report_markdown import write_markdown_report
+from edge_arm.runtime.report.html_page import write_html_report
+from edge_arm.runtime.report.json_form import write_json_report
+from edge_arm.runtime.report.markdown_form import write_markdown_report
 from edge_arm.runtime.statistics import Gate
 
 MOST_EXTRA_TIME = 0.05

@@ -32,7 +32,7 @@ from edge_arm.runtime.leaks import CalibrationLooks, leak_check
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions, predict_models
 from edge_arm.runtime.reference_predictions import RecordedReference
-from edge_arm.runtime.report import (
+from edge_arm.runtime.report.report import (
     REFERENCE,
     Provenance,
     Report,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_arm.runtime.doctor_modules import reason_of
+from edge_arm.runtime.doctor.modules import reason_of
 from edge_arm.runtime.errors import BackendUnavailableError
 from edge_arm.runtime.tensorrt_library import load_tensorrt
 

@@ -163,7 +163,7 @@ def _print_comparison(comparison: Comparison, config: CalibrationConfig) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from edge_arm.runtime.report_text import limits_pp, percent, signed_pp
+    from edge_arm.runtime.report.text import limits_pp, percent, signed_pp
 
     table = Table(box=None, pad_edge=False)
     table.add_column("")

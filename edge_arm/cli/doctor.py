@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edge_arm.runtime.doctor import Diagnosis
+    from edge_arm.runtime.doctor.look_over import Diagnosis
 
 _WIDTH = 80
 
@@ -23,8 +23,8 @@ def doctor(
 
     Example: edge-arm doctor
     """
-    from edge_arm.runtime.doctor import diagnosis_of, diagnosis_to_json
-    from edge_arm.runtime.doctor_inventory import take_inventory
+    from edge_arm.runtime.doctor.inventory import take_inventory
+    from edge_arm.runtime.doctor.look_over import diagnosis_of, diagnosis_to_json
 
     diagnosis = diagnosis_of(take_inventory())
     if json:

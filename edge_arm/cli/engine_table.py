@@ -73,7 +73,7 @@ def print_engines(bundle: Bundle, records: dict[Path, EngineRecord]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edge_arm.runtime.report_text import precision_name
+    from edge_arm.runtime.report.text import precision_name
 
     console = Console(highlight=False, markup=False)
     table = Table(title="engines", title_justify="left")

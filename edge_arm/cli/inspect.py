@@ -65,7 +65,7 @@ def _print_manifest(manifest: Manifest) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edge_arm.runtime.report_text import precision_name, size_text
+    from edge_arm.runtime.report.text import precision_name, size_text
 
     console = Console(highlight=False, markup=False)
     spec = manifest.preprocess

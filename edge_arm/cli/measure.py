@@ -117,11 +117,11 @@ def measure(
     from edge_arm.runtime.manifest import open_bundle
     from edge_arm.runtime.measurement import MeasureConfig
     from edge_arm.runtime.predictions import PredictConfig
-    from edge_arm.runtime.report_compare import comparison_with, require_same_set
-    from edge_arm.runtime.report_html import write_html_report
-    from edge_arm.runtime.report_json import report_to_json, write_json_report
-    from edge_arm.runtime.report_markdown import write_markdown_report
-    from edge_arm.runtime.report_reading import read_older_report
+    from edge_arm.runtime.report.compare import comparison_with, require_same_set
+    from edge_arm.runtime.report.html_page import write_html_report
+    from edge_arm.runtime.report.json_form import report_to_json, write_json_report
+    from edge_arm.runtime.report.markdown_form import write_markdown_report
+    from edge_arm.runtime.report.reading import read_older_report
 
     # Before anything runs: a wrong word must not cost the user a whole measurement.
     config = MeasureConfig(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle, Precision
     from edge_arm.runtime.predictions import Predictions
-    from edge_arm.runtime.report import Provenance
+    from edge_arm.runtime.report.report import Provenance
 
 
 def provenance_of(bundle: Bundle, predictions: Mapping[Precision, Predictions]) -> Provenance:
@@ -27,7 +27,7 @@ def provenance_of(bundle: Bundle, predictions: Mapping[Precision, Predictions]) 
     import numpy as np
 
     from edge_arm import __version__
-    from edge_arm.runtime.report import Provenance
+    from edge_arm.runtime.report.report import Provenance
 
     return Provenance(
         command=shlex.join(["edge-arm", *sys.argv[1:]]),

@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_arm.runtime.report import Report
-from edge_arm.runtime.report_compare import Change, Comparison
-from edge_arm.runtime.report_findings import alarms, findings
-from edge_arm.runtime.report_sections_origin import change_text, comparison_sentence
-from edge_arm.runtime.report_text import (
+from edge_arm.runtime.report.compare import Change, Comparison
+from edge_arm.runtime.report.findings import alarms, findings
+from edge_arm.runtime.report.report import Report
+from edge_arm.runtime.report.sections_origin import change_text, comparison_sentence
+from edge_arm.runtime.report.text import (
     VERDICT_WORDS,
     confidence_text,
     gate_remarks,

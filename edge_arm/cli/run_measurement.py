@@ -41,7 +41,7 @@ def run_measurement(
     from edge_arm.cli.provenance import provenance_of
     from edge_arm.runtime.errors import BundleError
     from edge_arm.runtime.measurement import ModelsToMeasure, measurement_from_models
-    from edge_arm.runtime.report import REFERENCE
+    from edge_arm.runtime.report.report import REFERENCE
 
     with ExitStack() as stack:
         opened = stack.enter_context(opened_backends(bundle, runs_on))
@@ -82,7 +82,7 @@ def keep_reference(bundle: Bundle, measurement: Measurement, index: FaceIndex) -
         index: the faces.
     """
     from edge_arm.runtime.reference_predictions import record_reference
-    from edge_arm.runtime.report import REFERENCE
+    from edge_arm.runtime.report.report import REFERENCE
 
     record_reference(
         bundle,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from edge_arm.runtime.doctor_apart import Findings
-from edge_arm.runtime.doctor_environment import PythonEnvironment, Surroundings
-from edge_arm.runtime.doctor_inventory import Inventory
-from edge_arm.runtime.doctor_modules import ModuleFinding, OnnxRuntimeFinding
+from edge_arm.runtime.doctor.apart import Findings
+from edge_arm.runtime.doctor.environment import PythonEnvironment, Surroundings
+from edge_arm.runtime.doctor.inventory import Inventory
+from edge_arm.runtime.doctor.modules import ModuleFinding, OnnxRuntimeFinding
 from edge_arm.runtime.gpu_driver import GpuFinding
 from edge_arm.runtime.machine import Machine
 from edge_arm.runtime.tensorrt_probe import TensorRTFinding

@@ -25,7 +25,7 @@ from edge_arm.runtime.labels import RAFDB, LabelSet
 from edge_arm.runtime.leaks import Duplicate, LeakCheck
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import Predictions
-from edge_arm.runtime.report import Provenance, Report, report_from_predictions
+from edge_arm.runtime.report.report import Provenance, Report, report_from_predictions
 from edge_arm.runtime.slices import SliceDrop
 from edge_arm.runtime.statistics import (
     Gate,

@@ -28,10 +28,10 @@ from edge_arm.runtime.measurement import (
 )
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions
 from edge_arm.runtime.preprocess import Uint8Array
-from edge_arm.runtime.report import Provenance, Report
-from edge_arm.runtime.report_html import html_from_report
-from edge_arm.runtime.report_json import write_json_report
-from edge_arm.runtime.report_markdown import markdown_from_report
+from edge_arm.runtime.report.html_page import html_from_report
+from edge_arm.runtime.report.json_form import write_json_report
+from edge_arm.runtime.report.markdown_form import markdown_from_report
+from edge_arm.runtime.report.report import Provenance, Report
 from edge_arm.runtime.statistics import Gate, Verdict
 
 LABELS = LabelSet("three", ("anger", "fear", "neutral"))

@@ -14,9 +14,9 @@ import pytest
 from seen_machines import ADA, DESKTOP, JETSON, with_findings, with_python, without_packages
 
 from edge_arm.cli.doctor import report_lines
-from edge_arm.runtime.doctor import diagnosis_of
-from edge_arm.runtime.doctor_inventory import Inventory
-from edge_arm.runtime.doctor_modules import ModuleFinding
+from edge_arm.runtime.doctor.inventory import Inventory
+from edge_arm.runtime.doctor.look_over import diagnosis_of
+from edge_arm.runtime.doctor.modules import ModuleFinding
 from edge_arm.runtime.tensorrt_probe import TensorRTFinding
 
 COMMAND = Path(sys.executable).with_name("edge-arm")

@@ -15,8 +15,8 @@ from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import Predictions
-from edge_arm.runtime.report import Provenance, Report, report_from_predictions
-from edge_arm.runtime.report_compare import Change, Comparison, Kind
+from edge_arm.runtime.report.compare import Change, Comparison, Kind
+from edge_arm.runtime.report.report import Provenance, Report, report_from_predictions
 from edge_arm.runtime.statistics import Gate
 
 LABELS = LabelSet("two", ("anger", "fear"))

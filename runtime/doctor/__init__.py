@@ -1,0 +1,1 @@
+"""Looks a machine over: what is here, what of edge-arm works, the command for what does not."""
