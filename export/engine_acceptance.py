@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_arm.runtime.backend import Backend, Float32Array
+from edge_arm.runtime.batch_invariance import check_invariance
 from edge_arm.runtime.engine_record import BatchRange
 from edge_arm.runtime.errors import BundleError
 from edge_arm.runtime.manifest import Artifact, Precision
@@ -180,6 +181,45 @@ def acceptance_of(
     return Acceptance(figures, tuple(_complaints(figures, finite=finite)))
 
 
+def with_company(
+    acceptance: Acceptance,
+    backend: Backend,
+    golden: GoldenFaces,
+    *,
+    precision: Precision,
+    batch: BatchRange,
+) -> Acceptance:
+    """The same verdict, with the golden faces in every other company as well.
+
+    One by one, sorted by answer, shuffled, twice, and beside black pictures, as `measure` does: a
+    face's answer must not depend on its neighbours, and a kernel that is wrong for a full batch
+    shows here.
+
+    Args:
+        acceptance: of the engine by itself.
+        backend: the engine.
+        golden: faces.
+        precision: of the engine.
+        batch: its optimization profile.
+
+    Raises:
+        InferenceError: if it cannot run.
+    """
+    if acceptance.complaints:
+        return acceptance
+    checks = check_invariance(
+        backend, golden.images_nhwc, precision=precision, largest_batch=batch.max
+    )
+    # An engine for one face at a time has no company, and so no checks.
+    moved = np.array([0.0, *(check.max_logit_difference for check in checks)])
+    figures = {
+        **acceptance.figures,
+        "company_error": float(np.nan_to_num(moved.max(), nan=np.finfo(np.float32).max)),
+        "company_error_limit": acceptance.figures["batch_error_limit"],
+    }
+    return Acceptance(figures, tuple(_complaints(figures, finite=True)))
+
+
 def latency_ms(backend: Backend, golden: GoldenFaces, batch_size: int) -> float:
     """Median time of a synchronised run, copies included.
 
@@ -219,8 +259,9 @@ def _complaints(figures: dict[str, float], *, finite: bool) -> list[str]:
     for name, words in (
         ("logit_error", "its logits are off by"),
         ("batch_error", "the same face at another batch size is off by"),
+        ("company_error", "the same face beside other faces is off by"),
     ):
-        if figures[name] > figures[f"{name}_limit"]:
+        if name in figures and figures[name] > figures[f"{name}_limit"]:
             found.append(f"{words} {figures[name]:.3g}, at most {figures[f'{name}_limit']:.3g}")
     if figures["agreement"] < figures["agreement_limit"]:
         found.append(

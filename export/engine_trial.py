@@ -17,6 +17,7 @@ from edge_arm.export.engine_acceptance import (
     GoldenFaces,
     acceptance_of,
     latency_ms,
+    with_company,
 )
 from edge_arm.export.engine_builder import BuildInput, BuiltPlan, plan_from_onnx
 from edge_arm.export.engine_calibrator import tensors_with_ranges
@@ -116,7 +117,13 @@ def trial_of(task: BuildTask, folder: EngineFolder, number: int) -> Trial:
     record = _record(task, built, report, device_memory_bytes=inspection.device_memory_bytes)
     path = folder.write_trial(task.stem, number, built.plan)
     with TensorRTBackend(path, record, cuda=task.machine.cuda.library) as backend:
-        acceptance = acceptance_of(backend, task.golden, task.limits, batch=source.batch)
+        acceptance = with_company(
+            acceptance_of(backend, task.golden, task.limits, batch=source.batch),
+            backend,
+            task.golden,
+            precision=source.precision,
+            batch=source.batch,
+        )
         latency = latency_ms(backend, task.golden, source.batch.opt)
     if acceptance.complaints:
         path.unlink()

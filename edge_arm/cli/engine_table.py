@@ -180,7 +180,7 @@ def _print_acceptance(console: Console, record: EngineRecord) -> None:
     console.print(
         f"accepted on {figures['num_faces']:.0f} golden faces: logits off by at most "
         f"{figures['logit_error']:.2g} (limit {figures['logit_error_limit']:.2g}), by "
-        f"{figures['batch_error']:.2g} between batch sizes "
+        f"{max(figures['batch_error'], figures.get('company_error', 0.0)):.2g} between batches "
         f"(limit {figures['batch_error_limit']:.2g}), "
         f"same label on {figures['agreement']:.1%} of the {figures['num_decided_faces']:.0f} that "
         f"are no ties (limit {figures['agreement_limit']:.0%})",

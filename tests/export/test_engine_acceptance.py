@@ -17,6 +17,7 @@ from edge_arm.export.engine_acceptance import (
     acceptance_of,
     latency_ms,
     read_golden_faces,
+    with_company,
 )
 from edge_arm.runtime.backend import BackendInfo, Float32Array
 from edge_arm.runtime.engine_record import BatchRange
@@ -88,6 +89,40 @@ def test_logits_beyond_the_limit_are_a_complaint() -> None:
 def test_a_face_that_changes_with_the_batch_size_is_a_complaint() -> None:
     (complaint,) = _accept(lambda images: 0.25 if len(images) == 3 else 0.0).complaints
     assert complaint == "the same face at another batch size is off by 0.25, at most 0.1"
+
+
+def _in_company(noise: Noise) -> Acceptance:
+    backend = Answering(noise)
+    alone = acceptance_of(backend, GOLDEN, LIMITS, batch=BATCH)
+    assert alone.complaints == ()
+    return with_company(alone, backend, GOLDEN, precision=Precision.FP16, batch=BATCH)
+
+
+def test_a_face_that_changes_with_its_neighbours_is_a_complaint() -> None:
+    def of_neighbours(images: Uint8Array) -> float:
+        return 0.3 if len(images) == 3 and images[0].max() > images[1].max() else 0.0
+
+    alone = acceptance_of(Answering(lambda images: 0.0), GOLDEN, LIMITS, batch=BATCH)
+    leaking = Answering(of_neighbours)
+    judged = with_company(alone, leaking, GOLDEN, precision=Precision.FP16, batch=BATCH)
+    (complaint,) = judged.complaints
+    assert complaint == "the same face beside other faces is off by 0.3, at most 0.1"
+
+
+def test_an_engine_that_heeds_no_neighbour_is_accepted_in_company() -> None:
+    accepted = _in_company(lambda images: 0.0)
+    assert accepted.complaints == ()
+    assert accepted.figures["company_error"] == 0.0
+    assert accepted.figures["company_error_limit"] == 0.1
+
+
+def test_a_rejected_engine_need_not_be_tried_in_company() -> None:
+    backend = Answering(lambda images: 0.75)
+    rejected = acceptance_of(backend, GOLDEN, LIMITS, batch=BATCH)
+    calls = len(backend.sizes)
+    again = with_company(rejected, backend, GOLDEN, precision=Precision.FP16, batch=BATCH)
+    assert again is rejected
+    assert len(backend.sizes) == calls
 
 
 def test_other_labels_are_a_complaint() -> None:
