@@ -30,7 +30,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edge_arm.cli.known_for_measuring import known_for_measuring
+from edge_arm.cli.known_for_measuring import ReferenceName, known_for_measuring
 from edge_arm.cli.provenance import provenance_of
 from edge_arm.data.registry import face_index
 from edge_arm.runtime.batches import face_batches
@@ -110,7 +110,7 @@ def measure(
         split: the faces that `index` repeats.
         root: of the data set.
     """
-    known = known_for_measuring(bundle, split, root)
+    known = known_for_measuring(bundle, split, root, reference=ReferenceName.RUN)
     attributes = tuple(
         replace(
             item,
