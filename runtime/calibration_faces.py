@@ -7,10 +7,10 @@ Shapes: N faces.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from edge_arm.runtime.bundle_file import versioned_json
 from edge_arm.runtime.errors import BundleError, DataError
 from edge_arm.runtime.faces import FaceIndex, Split
 from edge_arm.runtime.manifest import Bundle
@@ -41,7 +41,10 @@ class CalibrationFaces:
 
 
 def calibration_faces(bundle: Bundle) -> CalibrationFaces | None:
-    """The calibration faces of a bundle; None if it was not calibrated.
+    """The calibration faces of a bundle; None if there were none.
+
+    There are none if it was not calibrated, or if its ranges come from a TensorRT cache, which does
+    not tell what it was made from.
 
     Args:
         bundle: whose `calibration.json` is verified and read.
@@ -51,15 +54,15 @@ def calibration_faces(bundle: Bundle) -> CalibrationFaces | None:
     """
     if CALIBRATION_NAME not in bundle.manifest.files:
         return None
-    path = bundle.verified(CALIBRATION_NAME)
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-        version = value["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise BundleError(
-                f"{str(path)!r} has schema version {version!r}, this edge-arm reads "
-                f"{SCHEMA_VERSION}; calibrate again with 'edge-arm calibrate --data NAME'"
-            )
+        value = versioned_json(
+            bundle,
+            CALIBRATION_NAME,
+            SCHEMA_VERSION,
+            make="calibrate again with 'edge-arm calibrate --data NAME'",
+        )
+        if "cache" in value:
+            return None
         return CalibrationFaces(
             data_name=str(value["data"]["name"]),
             split=Split(value["data"]["split"]),
@@ -68,8 +71,9 @@ def calibration_faces(bundle: Bundle) -> CalibrationFaces | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            f"{str(path)!r} does not say which faces calibrated ({type(error).__name__}: {error}), "
-            "expected the table that 'edge-arm calibrate' writes; calibrate again"
+            f"{str(bundle.path / CALIBRATION_NAME)!r} does not say which faces calibrated "
+            f"({type(error).__name__}: {error}), expected the table that 'edge-arm calibrate' "
+            "writes; calibrate again"
         ) from error
 
 

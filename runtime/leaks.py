@@ -170,7 +170,10 @@ def leak_check(
             num_test=len(test),
             max_distance=max_distance,
             duplicates=(),
-            not_checked="the bundle has not been calibrated",
+            not_checked=(
+                "the bundle names no faces that calibrated it; it was not calibrated, or from a "
+                "TensorRT cache"
+            ),
         )
     names = dict(zip(faces.sha256s, faces.sample_ids, strict=True))
     _refuse_exact(

@@ -16,7 +16,6 @@ Shapes: N faces, C classes.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from enum import Enum
 from typing import Any
 
 from edge_arm.runtime.backend import Backend
-from edge_arm.runtime.bundle_file import bundle_with_file
+from edge_arm.runtime.bundle_file import bundle_with_file, versioned_json
 from edge_arm.runtime.errors import BundleError, UsageError
 from edge_arm.runtime.faces import FaceIndex, Split
 from edge_arm.runtime.manifest import Bundle, Precision
@@ -165,20 +164,13 @@ def stored_temperatures(bundle: Bundle) -> StoredTemperatures | None:
     """
     if TEMPERATURE_NAME not in bundle.manifest.files:
         return None
-    path = bundle.verified(TEMPERATURE_NAME)
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-        version = value["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise BundleError(
-                f"{str(path)!r} has schema version {version!r}, this edge-arm reads "
-                f"{SCHEMA_VERSION}; {_MAKE}"
-            )
+        value = versioned_json(bundle, TEMPERATURE_NAME, SCHEMA_VERSION, make=_MAKE)
         return _from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            f"{str(path)!r} does not hold together ({type(error).__name__}: {error}), expected "
-            f"fitted temperatures; {_MAKE}"
+            f"{str(bundle.path / TEMPERATURE_NAME)!r} does not hold together "
+            f"({type(error).__name__}: {error}), expected fitted temperatures; {_MAKE}"
         ) from error
 
 

@@ -109,6 +109,16 @@ def test_a_face_that_changes_with_its_neighbours_is_a_complaint() -> None:
     assert complaint == "the same face beside other faces is off by 0.3, at most 0.1"
 
 
+def test_a_face_that_becomes_no_number_beside_others_is_a_complaint() -> None:
+    def of_neighbours(images: Uint8Array) -> float:
+        return np.nan if len(images) == 3 and images[0].max() > images[1].max() else 0.0
+
+    alone = acceptance_of(Answering(lambda images: 0.0), GOLDEN, LIMITS, batch=BATCH)
+    leaking = Answering(of_neighbours)
+    judged = with_company(alone, leaking, GOLDEN, precision=Precision.FP16, batch=BATCH)
+    assert "the same face beside other faces is off by 3.4e+38" in judged.complaints[0]
+
+
 def test_an_engine_that_heeds_no_neighbour_is_accepted_in_company() -> None:
     accepted = _in_company(lambda images: 0.0)
     assert accepted.complaints == ()

@@ -59,6 +59,11 @@ def test_a_bundle_without_calibration_has_none(tmp_path: Path) -> None:
     assert calibration_faces(write_bundle(tmp_path, None)) is None
 
 
+def test_ranges_from_a_tensorrt_cache_name_no_faces(tmp_path: Path) -> None:
+    table = {"schema_version": 1, "method": "from cache", "cache": {"file": "old"}, "images": []}
+    assert calibration_faces(write_bundle(tmp_path, json.dumps(table))) is None
+
+
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, json.dumps({**TABLE, "schema_version": 2}))
     with pytest.raises(BundleError, match=r"schema version 2, this edge-arm reads 1; calibrate"):
