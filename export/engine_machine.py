@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge_arm.export.engine_preflight import FreeMemory
 from edge_arm.runtime.cuda_device import CudaDevice, open_cuda
@@ -82,27 +80,13 @@ def _forget_locals(error: BaseException) -> None:
         chain = chain.__context__
 
 
-def driver_version(text: str) -> str:
-    """The version in /proc/driver/nvidia/version, empty if there is none.
-
-    Args:
-        text: of the file, such as "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03 ...".
-    """
-    match = re.search(r"\b\d{3,}\.\d+(?:\.\d+)?\b", text)
-    return match[0] if match else ""
-
-
 def _engine_device(tensorrt: TensorRT, gpu: CudaDevice, facts: Machine) -> EngineDevice:
-    try:
-        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
     return EngineDevice(
         gpu=gpu.facts.name,
         compute_capability=gpu.facts.compute_capability_text,
         tensorrt=tensorrt.version,
         cuda=gpu.facts.cuda,
-        driver=driver_version(text),
+        driver=facts.driver,
         jetpack=facts.jetpack,
         power_mode=facts.power_mode,
         clocks=facts.clocks,
