@@ -106,6 +106,7 @@ def engine_folder_alone(path: Path) -> Iterator[EngineFolder]:
                 "copy the bundle to a local disk and build there"
             ) from error
         _remove_trials(path)
+        _remove_halves(path)
         try:
             yield EngineFolder(path)
         finally:
@@ -117,3 +118,10 @@ def _remove_trials(path: Path) -> None:
     for trial in [*path.glob(f"{_TRIAL}*"), *path.glob(f".{_TRIAL}*")]:
         with suppress(OSError):
             trial.unlink()
+
+
+def _remove_halves(path: Path) -> None:
+    # What a killed build left of a record or of timings, see `written_atomically`.
+    for half in path.glob(f".*.{'[0-9a-f]' * 8}.*"):
+        with suppress(OSError):
+            half.unlink()

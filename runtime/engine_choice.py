@@ -5,6 +5,7 @@ Engines lie beside the bundle in one folder per GPU and TensorRT. Only records a
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,15 +113,16 @@ def all_engines(bundle_path: Path) -> list[EngineRecord]:
     Raises:
         EngineError: if one cannot be read.
     """
-    return [
-        read_engine_record(path) for path in sorted(bundle_path.glob(f"{ENGINES_FOLDER}/*/*.json"))
-    ]
+    # A build that was killed may leave half a record, under a name that begins with a dot.
+    paths = sorted(bundle_path.glob(f"{ENGINES_FOLDER}/*/[!.]*.json"))
+    return [read_engine_record(path) for path in paths]
 
 
 def build_command(bundle: Bundle, precision: Precision, dla_core: int | None) -> str:
     """The command that builds an engine of this bundle."""
     dla = "" if dla_core is None else f" --dla {dla_core}"
-    return f"edge-arm build --bundle {bundle.path} --precision {precision.value}{dla}"
+    path = shlex.quote(str(bundle.path))
+    return f"edge-arm build --bundle {path} --precision {precision.value}{dla}"
 
 
 def _listed(bundle: Bundle) -> str:

@@ -20,6 +20,9 @@ from edge_arm.runtime.storage import write_json
 SCHEMA_VERSION = 1
 ENGINES_FOLDER = "engines"
 
+_SHOWN_FIGURES = ("latency_ms", "logit_error", "logit_error_limit")
+_LAYER_TYPES = {"shares": dict, "not_as_meant": dict, "dla_fallback": list}
+
 
 @dataclass(frozen=True)
 class BatchRange:
@@ -163,7 +166,7 @@ def read_engine_record(path: Path) -> EngineRecord:
                 f"{SCHEMA_VERSION}; {again}"
             )
         del value["schema_version"]
-        return EngineRecord(
+        record = EngineRecord(
             **value
             | {
                 "precision": Precision(value["precision"]),
@@ -173,6 +176,8 @@ def read_engine_record(path: Path) -> EngineRecord:
                 "attempts": tuple(value["attempts"]),
             }
         )
+        _require_types(record)
+        return record
     except OSError as error:
         raise EngineError(
             f"cannot read {str(path)!r} ({error.strerror}), expected the record of an engine; "
@@ -183,3 +188,19 @@ def read_engine_record(path: Path) -> EngineRecord:
             f"{str(path)!r} does not hold together ({type(error).__name__}: {error}), expected the "
             f"record of an engine; {again}"
         ) from error
+
+
+def _require_types(record: EngineRecord) -> None:
+    # Readers go by these without looking again, and a record is a file that can be edited.
+    texts = {"onnx_sha256": record.onnx_sha256, "plan_sha256": record.plan_sha256}
+    texts |= {"gpu": record.device.gpu, "tensorrt": record.device.tensorrt}
+    numbers = {"plan_bytes": record.plan_bytes, **asdict(record.batch)}
+    numbers |= {name: record.acceptance[name] for name in _SHOWN_FIGURES}
+    layers = {name: record.layers[name] for name in _LAYER_TYPES}
+    numbers |= layers["shares"]
+    expected = [(texts, str), (numbers, (int, float))]
+    expected += [({name: layers[name]}, kind) for name, kind in _LAYER_TYPES.items()]
+    for values, kind in expected:
+        for name, value in values.items():
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} is {value!r}")

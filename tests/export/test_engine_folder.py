@@ -74,6 +74,15 @@ def test_a_killed_build_leaves_no_lock_and_its_plan_is_removed_by_the_next(tmp_p
         assert [item.name for item in tmp_path.iterdir()] == [".lock"]
 
 
+def test_half_a_record_and_half_the_timings_are_removed_by_the_next_build(tmp_path: Path) -> None:
+    halves = [".int8.0123abcd.json", ".timing.89ef4567.cache"]
+    kept = ["int8.json", "int8.plan", "timing.cache", ".notes.of.mine"]
+    for name in [*halves, *kept]:
+        (tmp_path / name).write_bytes(b"x")
+    with engine_folder_alone(tmp_path):
+        assert sorted(item.name for item in tmp_path.iterdir()) == sorted([".lock", *kept])
+
+
 def test_an_interrupt_removes_what_was_not_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), engine_folder_alone(tmp_path) as folder:
         folder.write_trial("fp16", 1, b"x")

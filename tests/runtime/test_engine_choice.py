@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from engine_records import engine_record
 from tiny_bundle import tiny_bundle
 
-from edge_arm.runtime.engine_choice import all_engines, engines_here, find_engine
+from edge_arm.runtime.engine_choice import all_engines, build_command, engines_here, find_engine
 from edge_arm.runtime.engine_record import (
     EngineRecord,
     engine_folder,
@@ -111,6 +113,40 @@ def test_a_broken_record_is_refused(tmp_path: Path, text: str, words: str) -> No
     path.write_text(text, encoding="utf-8")
     with pytest.raises(EngineError, match=words):
         read_engine_record(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"layers": {}}, "KeyError: 'shares'"),
+        ({"layers": None}, "TypeError"),
+        ({"acceptance": {"logit_error": 0.1}}, "KeyError: 'latency_ms'"),
+        ({"plan_sha256": None}, "plan_sha256 is None"),
+        ({"plan_bytes": "many"}, "plan_bytes is 'many'"),
+        ({"batch": {"min": "a", "opt": 1, "max": 1}}, "min is 'a'"),
+    ],
+)
+def test_a_record_whose_parts_were_edited_is_refused_before_it_is_shown(
+    bundle: Bundle, change: dict[str, object], words: str
+) -> None:
+    path = keep(bundle, record_for(bundle, Precision.INT8))
+    value = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**value, **change}), encoding="utf-8")
+    with pytest.raises(EngineError, match=f"does not hold together .*{words}.* build the engine"):
+        read_engine_record(path)
+
+
+def test_half_a_record_that_a_killed_build_left_is_no_engine(bundle: Bundle) -> None:
+    record = record_for(bundle, Precision.INT8)
+    path = keep(bundle, record)
+    path.with_name(".fp16.0123abcd.json").write_text("{", encoding="utf-8")
+    assert all_engines(bundle.path) == [record]
+
+
+def test_the_command_can_be_run_where_the_path_has_spaces(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "my bundle")
+    words = shlex.split(build_command(bundle, Precision.INT8, None))
+    assert words == ["edge-arm", "build", "--bundle", str(bundle.path), "--precision", "int8"]
 
 
 def test_a_missing_record_is_refused(tmp_path: Path) -> None:
