@@ -6,6 +6,7 @@ Exit status: 0 done or gate passed, 1 gate failed or cannot tell, 2 wrong use or
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -84,6 +85,9 @@ def main() -> int:
     debug = "--debug" in sys.argv[1:]
     # OpenCV writes its own lines about a broken picture beside ours; it reads this when imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    # What the terminal's encoding lacks, such as a rich table's dots, must not stop a result.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         result = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -91,6 +95,11 @@ def main() -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as stop:
+        # Of a closed pipe rich makes this, with status 1, which says here that a gate failed.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return 0
+        raise
     except EdgeArmError as error:
         if debug:
             traceback.print_exc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -130,3 +131,40 @@ def test_progress_in_a_log_file_is_a_line_every_tenth(
     assert len(lines) == 10
     assert lines[0].startswith("reading: 100/1000 images")
     assert lines[-1].startswith("reading: 1000/1000 images")
+
+
+BROKEN_PIPE = """
+import os, sys
+from rich.console import Console
+from edge_arm.cli import main
+def app(standalone_mode):
+    os.close(read_end)
+    Console().print("more")
+read_end, write_end = os.pipe()
+os.dup2(write_end, 1)
+main.app = app
+sys.exit(main.main())
+"""
+
+
+def test_a_reader_that_leaves_a_table_is_no_failed_gate() -> None:
+    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+PLAIN_LETTERS = """
+import sys
+from edge_arm.cli import main
+main.app = lambda standalone_mode: print("a\\u2026")
+sys.exit(main.main())
+"""
+
+
+def test_a_terminal_without_a_letter_gets_a_question_mark() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_LETTERS],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"a?\n", b"")
