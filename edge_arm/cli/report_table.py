@@ -15,6 +15,7 @@ from edge_arm.runtime.report.sections_origin import change_text, comparison_sent
 from edge_arm.runtime.report.text import (
     VERDICT_WORDS,
     confidence_text,
+    faces_text,
     gate_remarks,
     limits_pp,
     percent,
@@ -83,7 +84,7 @@ def _table(report: Report) -> Table:
     # The last model ran here, whereas FP32's answers may have been recorded elsewhere.
     ran = report.models[-1]
     table = Table(
-        title=f"{data.name}, {data.split.value}: {data.num_images:,} faces, "
+        title=f"{data.name}, {data.split.value}: {faces_text(data.num_images)}, "
         f"{ran.info.name}, batch {ran.batch_size}",
         title_justify="left",
         title_style="bold",

@@ -104,7 +104,8 @@ def drop_text(drop: AccuracyDrop) -> str:
     name = precision_name(drop.candidate.precision)
     size = f"{abs(points):.2f}"
     verb = "loses" if points > 0 and size != "0.00" else "gains"
-    change = "keeps its accuracy" if size == "0.00" else f"{verb} {size} pp"
+    # Not "keeps its accuracy": that is what an interval of 30 pp leaves open.
+    change = "shows no drop" if size == "0.00" else f"{verb} {size} pp"
     return (
         f"{name} {change} ({confidence_text(drop.interval.confidence)} interval of the drop "
         f"{limits_pp(drop.drop_pp_interval)} pp)"
@@ -116,8 +117,8 @@ def verdict_sentence(report: Report) -> str:
     where = f"on {faces_text(report.data.num_images)} of {report.data.name}"
     if not report.drops:
         return (
-            f"FP32 answers {percent(report.reference.accuracy)} rightly {where}; the bundle has no "
-            "other precision to compare with it."
+            f"FP32 answers {percent(report.reference.accuracy)} rightly {where}; no other "
+            "precision was measured to compare with it."
         )
     emotions = class_gate_text(report)
     if report.gate is None:
@@ -210,7 +211,7 @@ def gate_remarks(report: Report) -> tuple[str, ...]:
             "would not decide"
             if drop.faces_to_decide is None
             else f"about {_two_digits(drop.faces_to_decide):,} faces like these would decide, "
-            f"{drop.counts.num_faces:,} are here"
+            f"{drop.counts.num_faces:,} {'is' if drop.counts.num_faces == 1 else 'are'} here"
         )
         remarks.append(
             f"{name} against {limit}: {more}. A model with no drop at all would usually be "

@@ -53,8 +53,10 @@ def test_numbers_have_the_digits_that_people_read() -> None:
 
 def test_a_pass_names_limit_faces_and_every_drop(report_from_answers: Make) -> None:
     sentence = verdict_sentence(report_from_answers(MANY, {FP32: MANY, FP16: MANY, INT8: MANY}, 1))
-    assert sentence.startswith("Shown to lose less than 1 pp on 1,500 faces of rafdb: FP16 keeps")
-    assert "; INT8 keeps its accuracy (95 % interval of the drop -0." in sentence
+    assert sentence.startswith(
+        "Shown to lose less than 1 pp on 1,500 faces of rafdb: FP16 shows no"
+    )
+    assert "; INT8 shows no drop (95 % interval of the drop -0." in sentence
 
 
 def test_a_fail_names_only_the_precision_that_failed(report_from_answers: Make) -> None:
@@ -188,3 +190,19 @@ def test_every_backend_that_answered_is_named(whole_report: Make) -> None:
     )
     # Only FP32's answers came from a CPU, and its speed is nobody's concern.
     assert speed_note(mixed) is None
+
+
+def test_an_open_interval_is_never_called_keeping_the_accuracy(report_from_answers: Make) -> None:
+    few = [0, 1, 2]
+    report = report_from_answers(few, {FP32: few, INT8: few}, 1)
+    assert "cannot tell: INT8 shows no drop (95 % interval" in verdict_sentence(report)
+
+
+def test_fp32_by_itself_is_not_taken_for_all_that_the_bundle_has(report_from_answers: Make) -> None:
+    report = report_from_answers(MANY, {FP32: MANY}, None)
+    assert verdict_sentence(report).endswith("no other precision was measured to compare with it.")
+
+
+def test_one_face_is_one(report_from_answers: Make) -> None:
+    report = report_from_answers([0], {FP32: [0], INT8: [0]}, 1)
+    assert "faces like these would decide, 1 is here" in gate_remarks(report)[0]
