@@ -109,7 +109,7 @@ def comparison_with(older: OlderReport, current: Mapping[str, Any]) -> Compariso
     names = [*after, *(name for name in before if name not in after)]
     figures, ingredients = [], []
     for name in names:
-        if before.get(name) == after.get(name):
+        if before.get(name) == after.get(name) or _came_later(name, before):
             continue
         kind = _figure_kind(name)
         if kind is not None:
@@ -224,6 +224,17 @@ def _figure_kind(name: str) -> Kind | None:
     if group == "" or group == "reference" or name.startswith("candidates."):
         return _FIGURES.get(last)
     return None
+
+
+def _came_later(name: str, before: Mapping[str, Value]) -> bool:
+    """Whether an older edge-arm wrote the model or the report, but not yet this figure of it.
+
+    A figure that was not measured is there as null, and that is a change.
+    """
+    if name in before or _figure_kind(name) is None:
+        return False
+    precision = name.split(".")[1] if name.startswith("candidates.") else ""
+    return not precision or f"candidates.{precision}.precision" in before
 
 
 def _is_ingredient(name: str) -> bool:

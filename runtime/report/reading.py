@@ -37,7 +37,7 @@ def read_older_report(path: Path) -> OlderReport:
         UsageError: if it cannot be read, is no report, or is of another schema version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise UsageError(
             f"cannot read {str(path)!r} ({error.strerror}), expected an older report; make one "
@@ -66,6 +66,11 @@ def read_older_report(path: Path) -> OlderReport:
             "with 'edge-arm measure --json FILE'"
         )
     return OlderReport(path, content)
+
+
+def _refuse_constant(word: str) -> None:
+    """NaN and infinities are Python's extension; no report has one, and none can be written."""
+    raise ValueError(f"it has the number {word}")
 
 
 def _missing_part(content: Mapping[str, Any]) -> str | None:

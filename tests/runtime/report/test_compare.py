@@ -328,3 +328,26 @@ def test_without_an_older_report_no_form_speaks_of_changes(
     path = tmp_path / "new.json"
     write_json_report(report, path)
     assert json.loads(path.read_text(encoding="utf-8"))["comparison"] is None
+
+
+def test_a_figure_that_an_older_edge_arm_did_not_write_is_no_change(
+    report_from_answers: Make, tmp_path: Path
+) -> None:
+    report = report_from_answers(TARGETS, {FP32: TARGETS, INT8: WORSE}, 1.0)
+    content = report_to_json(report)
+    for model in (content["reference"], content["candidates"][0]):
+        del model["nll"], model["temperature"]
+    del content["candidates"][0]["class_verdict"], content["batch_invariance"]
+    older = OlderReport(tmp_path / "old.json", content)
+    assert comparison_with(older, report_to_json(report)).figures == ()
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity"])
+def test_an_older_report_with_a_number_that_json_lacks_is_refused(
+    report_from_answers: Make, tmp_path: Path, word: str
+) -> None:
+    path = tmp_path / "old.json"
+    content = report_to_json(report_from_answers(TARGETS, {FP32: TARGETS, INT8: WORSE}, 1.0))
+    path.write_text(json.dumps(content | {"accepted": float(word)}), encoding="utf-8")
+    with pytest.raises(UsageError, match=f"is not JSON .it has the number {word}., expected an"):
+        read_older_report(path)
