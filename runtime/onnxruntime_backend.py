@@ -62,6 +62,12 @@ class OnnxRuntimeBackend:
                     f"TensorRT-RTX cannot load {str(path)!r} ({_first_line(error)}), expected a "
                     f"model that it takes; {INT8_NOTE}"
                 ) from error
+            if provider != "cpu" and "fallback to CPU EP" in str(error):
+                raise BackendUnavailableError(
+                    f"ONNX Runtime's provider {provider!r} does not take all of {str(path)!r} here "
+                    "and the rest may not go to the CPU, expected a GPU with what that provider "
+                    "needs (CUDA, cuDNN, TensorRT); run 'edge-arm doctor', or choose --provider cpu"
+                ) from error
             raise BackendError(
                 f"ONNX Runtime cannot load {str(path)!r} ({_first_line(error)}), "
                 "expected a model made by 'edge-arm export'; export it again"

@@ -213,6 +213,28 @@ def test_onnx_runtime_knows_the_option_that_keeps_nodes_off_the_cpu(model: Path)
         onnxruntime.InferenceSession(str(model), options, providers=CPU)
 
 
+# What ONNX Runtime 1.24.4 says of CUDA on a machine without a GPU.
+NOTHING_TAKEN = (
+    "[ONNXRuntimeError] : 1 : FAIL : This session contains graph nodes that are assigned to the "
+    "default CPU EP, but fallback to CPU EP has been explicitly disabled by the user."
+)
+
+
+def test_a_provider_that_cannot_start_is_not_blamed_on_the_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object, **__: object) -> object:
+        raise RuntimeError(NOTHING_TAKEN)
+
+    fake = _fake_runtime("CUDAExecutionProvider", "CPUExecutionProvider")
+    fake.InferenceSession = refusing
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    with pytest.raises(
+        BackendUnavailableError, match="'cuda' does not take all .*'edge-arm doctor'"
+    ):
+        OnnxRuntimeBackend(model, provider="cuda")
+
+
 def test_a_machine_without_onnx_runtime_is_told_what_to_install(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
