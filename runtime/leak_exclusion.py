@@ -75,8 +75,8 @@ def without_near_duplicates(
     """
     if check.not_checked and check.num_calibration:
         raise DataError(
-            f"cannot leave out near duplicates: {check.not_checked}; name the folder of the "
-            "calibration faces with --root, or measure without --exclude-near-duplicates"
+            f"cannot leave out near duplicates: {check.not_checked}; bring the calibration "
+            "faces here, or measure without --exclude-near-duplicates"
         )
     repeated = set(check.test_ids)
     positions = tuple(

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,37 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
         raise storage_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_result_places(paths: Sequence[Path]) -> None:
+    """Refuse names that cannot become the files of one run, before the work is done in vain.
+
+    What only the write itself can tell, such as a full disk, is left to it.
+
+    Args:
+        paths: of the results that are to be written.
+
+    Raises:
+        StorageError: if a name is a folder, passes through a file, lies where nothing may be
+            written, or is given twice.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        _temporary_name(path)  # refuses a path that ends in no name
+        if path.is_dir():
+            raise storage_error(path, OSError(errno.EISDIR, ""))
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise storage_error(path, OSError(errno.ENOTDIR, ""))
+        if not os.access(above, os.W_OK):
+            read_only = os.statvfs(above).f_flag & os.ST_RDONLY
+            raise storage_error(path, OSError(errno.EROFS if read_only else errno.EACCES, ""))
+        earlier = seen.setdefault(path.resolve(), path)
+        if earlier is not path:
+            raise StorageError(
+                f"got {str(earlier)!r} and {str(path)!r} for two results, expected a file for "
+                "each: the second would replace the first; choose another name"
+            )
 
 
 def write_text(path: Path, text: str) -> None:

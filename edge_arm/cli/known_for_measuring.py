@@ -80,6 +80,32 @@ def known_for_measuring(
     )
 
 
+def require_excludable(bundle: Bundle, known: Known) -> None:
+    """Refuse to leave out near duplicates that nobody can find here, before any model runs.
+
+    Args:
+        bundle: to measure; one that was never calibrated has none and passes.
+        known: of it.
+
+    Raises:
+        DataError: if the calibration faces are unknown or not on this machine.
+    """
+    from edge_arm.runtime.errors import DataError
+
+    if known.calibration is None and bundle.manifest.calibration is not None:
+        raise DataError(
+            "got --exclude-near-duplicates and a bundle whose INT8 ranges name no faces, as those "
+            "of a TensorRT cache, expected one that says which faces calibrated it; calibrate with "
+            "'edge-arm calibrate --data NAME', or leave the option out"
+        )
+    if known.looks is not None and known.looks.fingerprints is None:
+        raise DataError(
+            "got --exclude-near-duplicates and no calibration faces to compare with "
+            f"({known.looks.reason}), expected them on this machine; bring them here, or leave the "
+            "option out"
+        )
+
+
 def _recorded(
     bundle: Bundle, index: FaceIndex, reference: ReferenceName
 ) -> RecordedReference | None:
@@ -165,8 +191,18 @@ def looks_of(
     from edge_arm.runtime.leaks import CalibrationLooks, calibration_looks
 
     name = calibration.data_name
+    folder = root
+    if name != data:
+        try:
+            folder = resolve_root(name, None)
+        except (DataError, UsageError):
+            # Their own advice is --root, which names the folder of the test faces here.
+            return CalibrationLooks(
+                None,
+                f"found no folder of the data set {name!r} that they are from; put it at "
+                f"{str(Path('data') / name)!r}, or set EDGE_ARM_DATA",
+            )
     try:
-        folder = root if name == data else resolve_root(name, None)
         train_index = face_index(name, folder, calibration.split)
     except (DataError, UsageError) as error:
         return CalibrationLooks(None, str(error))

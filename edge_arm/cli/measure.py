@@ -39,7 +39,7 @@ def measure(
         CudaName, typer.Option(help="Library that runs TensorRT engines.")
     ] = CudaName.PYCUDA,
     dla: Annotated[
-        int | None, typer.Option(metavar="CORE", help="Engines of this DLA core.")
+        int | None, typer.Option(min=0, metavar="CORE", help="Engines of this DLA core.")
     ] = None,
     precision: Annotated[
         list[PrecisionName] | None,
@@ -109,7 +109,7 @@ def measure(
 
     Example: edge-arm measure --data rafdb --max-drop 1.0 --html report.html
     """
-    from edge_arm.cli.known_for_measuring import known_for_measuring
+    from edge_arm.cli.known_for_measuring import known_for_measuring, require_excludable
     from edge_arm.cli.report_table import print_report
     from edge_arm.cli.run_measurement import keep_reference, run_measurement
     from edge_arm.data.registry import face_index, resolve_root
@@ -122,6 +122,7 @@ def measure(
     from edge_arm.runtime.report.json_form import report_to_json, write_json_report
     from edge_arm.runtime.report.markdown_form import write_markdown_report
     from edge_arm.runtime.report.reading import read_older_report
+    from edge_arm.runtime.storage import require_result_places
 
     # Before anything runs: a wrong word must not cost the user a whole measurement.
     config = MeasureConfig(
@@ -133,14 +134,18 @@ def measure(
         exclude_near_duplicates=exclude_near_duplicates,
     )
     older = None if compare is None else read_older_report(compare)
+    written = [path for path in (json, html, markdown) if path is not None]
+    require_result_places(written)
     if record_reference:
-        reference = _run_now(reference)
+        reference = _run_now(reference, backend)
     opened = open_bundle(bundle)
     folder = resolve_root(data, root)
     index = face_index(data, folder, Split(split.value)).relabelled(opened.manifest.labels)
     if older is not None:
         require_same_set(older, index)
     known = known_for_measuring(opened, index, folder, checkpoint=checkpoint, reference=reference)
+    if exclude_near_duplicates:
+        require_excludable(opened, known)
     measurement = run_measurement(
         opened,
         index,
@@ -159,8 +164,11 @@ def measure(
         write_html_report(report, html, comparison=comparison, contact_sheet=contact_sheet)
     if markdown is not None:
         write_markdown_report(report, markdown, comparison=comparison)
-    written = [path for path in (json, html, markdown) if path is not None]
-    print_report(report, written=written, comparison=comparison)
+    try:
+        print_report(report, written=written, comparison=comparison)
+    except SystemExit:  # rich's, where the reader of stdout has gone; the verdict stands
+        if report.accepted:
+            raise
     if not report.accepted:
         raise typer.Exit(1)
 
@@ -177,9 +185,15 @@ def _gate(points: float, option: str) -> Gate:
     return Gate(points / 100.0)
 
 
-def _run_now(reference: ReferenceName) -> ReferenceName:
+def _run_now(reference: ReferenceName, backend: BackendName) -> ReferenceName:
     from edge_arm.runtime.errors import UsageError
 
+    if backend is not BackendName.ONNXRUNTIME:
+        raise UsageError(
+            f"got --record-reference with --backend {backend.value}, expected --backend "
+            "onnxruntime: what is kept are the answers of the bundle's FP32 file, on any machine; "
+            "leave one of the two out"
+        )
     if reference is ReferenceName.RECORDED:
         raise UsageError(
             "got --record-reference with --reference recorded, expected FP32 to run so that its "

@@ -251,7 +251,9 @@ def test_with_no_duplicates_nothing_is_left_out(faces: Faces) -> None:
 
 
 def test_nothing_can_be_left_out_that_was_not_looked_for(faces: Faces) -> None:
-    with pytest.raises(DataError, match="cannot leave out near duplicates: no pictures here; name"):
+    with pytest.raises(
+        DataError, match="cannot leave out near duplicates: no pictures here; bring"
+    ):
         without_near_duplicates(
             faces.test, _fingerprints(faces.test), _check((), "no pictures here")
         )

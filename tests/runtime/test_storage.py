@@ -14,6 +14,7 @@ import pytest
 from edge_arm.runtime.errors import StorageError
 from edge_arm.runtime.storage import (
     folder_written_atomically,
+    require_result_places,
     sha256_of_file,
     storage_error,
     write_json,
@@ -216,3 +217,40 @@ def test_written_json_is_read_back(tmp_path: Path) -> None:
     value = {"ü": [1.5, None, True, "text"]}
     write_json(tmp_path / "a.json", value)
     assert json.loads((tmp_path / "a.json").read_bytes()) == value
+
+
+def test_results_that_have_a_place_each_are_accepted(tmp_path: Path) -> None:
+    places = [tmp_path / "new" / "deeper" / "a.json", tmp_path / "a.html"]
+    require_result_places(places)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_results_in_one_file_are_refused(tmp_path: Path) -> None:
+    twice = [tmp_path / "a", tmp_path / "b" / ".." / "a"]
+    with pytest.raises(StorageError, match="for two results, expected a file for each"):
+        require_result_places(twice)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    with pytest.raises(StorageError, match="it is a folder; choose another name"):
+        require_result_places([tmp_path])
+    with pytest.raises(StorageError, match="a part of the path is a file"):
+        require_result_places([tmp_path / "file" / "deeper" / "a.json"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_without_the_right_to_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="permission is denied"):
+        require_result_places([tmp_path / "new" / "a.json"])
+
+
+def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ReadOnly:
+        f_flag = os.ST_RDONLY
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "statvfs", lambda path: ReadOnly)
+    with pytest.raises(StorageError, match="the file system is read-only"):
+        require_result_places([tmp_path / "a.json"])

@@ -114,3 +114,4 @@ def test_calibration_faces_of_a_set_that_is_not_here_are_a_reason_and_no_error(
     found = looks_of(faces, "folder", tmp_path, bundle)
     assert found.fingerprints is None
     assert "found no folder of the data set 'rafdb'" in found.reason
+    assert "--root" not in found.reason  # which names the test faces

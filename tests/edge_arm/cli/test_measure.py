@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_arm.runtime.errors import BundleError, DataError, UsageError
+from edge_arm.runtime.errors import BundleError, DataError, StorageError, UsageError
 from edge_arm.runtime.storage import sha256_of_file
 
 Lab = Any
@@ -164,3 +167,31 @@ def test_the_whole_report_comes_without_asking(lab: Lab) -> None:
     ]
     for name in ("report.html", "report.md"):
         assert "+66.67" in (lab.folder / name).read_text(encoding="utf-8")
+
+
+def test_two_reports_in_one_file_are_refused(lab: Lab) -> None:
+    path = lab.folder / "report"
+    with pytest.raises(StorageError, match="for two results, expected a file for each"):
+        lab.measure(lab.bundle(lab.same), "--json", path, "--html", path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("limit", "status"), [("20", 1), ("90", 0)])
+def test_a_reader_who_has_gone_does_not_change_the_exit_status(
+    lab: Lab, limit: str, status: int
+) -> None:
+    bundle = lab.bundle(lab.swapped)
+    options = ["--data", "folder", "--root", lab.faces, "--bundle", bundle, "--max-drop", limit]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_arm", "measure", *map(str, options)],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr

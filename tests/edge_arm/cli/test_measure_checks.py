@@ -275,3 +275,27 @@ def test_slices_come_from_a_table_beside_the_faces(lab: Lab) -> None:
         ("int8", "b", 18),
     ]
     assert found[2]["drop_pp"] == pytest.approx(200 / 3, rel=1e-12)
+
+
+def test_answers_of_an_engine_are_not_kept(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="--record-reference with --backend tensorrt, expected"):
+        lab.measure(lab.bundle(lab.same), "--record-reference", "--backend", "tensorrt")
+
+
+def test_near_duplicates_of_unknown_faces_cannot_be_left_out(lab: Lab) -> None:
+    bundle = lab.bundle(lab.same)
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    (bundle / "calibration.json").unlink()
+    manifest["files"] = {}
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(DataError, match="ranges name no faces, as those of a TensorRT cache"):
+        lab.measure(bundle, "--exclude-near-duplicates")
+
+
+def test_near_duplicates_of_absent_faces_are_refused_before_any_model_runs(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = lab.bundle(lab.same)  # its only calibration face is gone
+    with pytest.raises(DataError, match="no calibration faces to compare with .*; bring them here"):
+        lab.measure(bundle, "--exclude-near-duplicates")
+    assert "measuring" not in capsys.readouterr().err
