@@ -198,7 +198,10 @@ def _require_types(record: EngineRecord) -> None:
     numbers |= {name: record.acceptance[name] for name in _SHOWN_FIGURES}
     layers = {name: record.layers[name] for name in _LAYER_TYPES}
     numbers |= layers["shares"]
-    expected = [(texts, str), (numbers, (int, float))]
+    expected: list[tuple[dict[str, Any], type | tuple[type, ...]]] = [
+        (texts, str),
+        (numbers, (int, float)),
+    ]
     expected += [({name: layers[name]}, kind) for name, kind in _LAYER_TYPES.items()]
     for values, kind in expected:
         for name, value in values.items():
