@@ -59,9 +59,10 @@ def written_atomically(path: Path) -> Iterator[Path]:
         The temporary name, in the same folder and with the same suffix.
 
     Raises:
-        StorageError: if the operating system refuses the write.
+        StorageError: if the operating system refuses the write, or the name is a device or pipe.
     """
     temporary = _temporary_name(path)
+    _require_plain_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -121,6 +122,7 @@ def require_result_places(paths: Sequence[Path]) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
         _temporary_name(path)  # refuses a path that ends in no name
+        _require_plain_file(path)
         if path.is_dir():
             raise storage_error(path, OSError(errno.EISDIR, ""))
         above = next(folder for folder in path.absolute().parents if folder.exists())
@@ -175,6 +177,21 @@ def _temporary_name(path: Path) -> Path:
         )
     # Writers such as NumPy's and matplotlib's go by the suffix, so it stays.
     return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def _require_plain_file(path: Path) -> None:
+    # A rename would put a file in the device's place: for root, /dev/null is gone for everybody.
+    # /dev/stdout is a link into /proc, which the rename would replace as well.
+    try:
+        special = path.exists() and not path.is_file() and not path.is_dir()
+        open_file = path.is_symlink() and path.readlink().is_relative_to("/proc")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if special or open_file:
+        raise StorageError(
+            f"got {str(path)!r} as the name of a result, which is a device, a pipe or an open "
+            "file, expected the name of a plain file; choose one, then run the command again"
+        )
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -254,3 +254,17 @@ def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "statvfs", lambda path: ReadOnly)
     with pytest.raises(StorageError, match="the file system is read-only"):
         require_result_places([tmp_path / "a.json"])
+
+
+def test_a_pipe_or_a_link_to_an_open_file_is_never_replaced(tmp_path: Path) -> None:
+    # Stand-ins for /dev/null and /dev/stdout, which a test that fails would take away for good.
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    link.symlink_to("/proc/self/fd/1")
+    for path in (pipe, link):
+        with pytest.raises(StorageError, match="which is a device, a pipe or an open file"):
+            write_text(path, "text")
+        with pytest.raises(StorageError, match="expected the name of a plain file"):
+            require_result_places([path])
+    assert pipe.is_fifo()
+    assert link.is_symlink()
