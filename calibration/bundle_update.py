@@ -14,6 +14,7 @@ from typing import Any
 from edge_arm import __version__
 from edge_arm.calibration.table import CALIBRATION_NAME
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME
+from edge_arm.runtime.errors import BundleError
 from edge_arm.runtime.manifest import Artifact, Bundle, Precision, open_bundle, write_manifest
 from edge_arm.runtime.storage import sha256_of_file, storage_error
 
@@ -37,7 +38,8 @@ class Int8Update:
 def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
     """Move the files out of the staging folder and name them in the manifest.
 
-    Any INT8 model of an earlier calibration is replaced.
+    Any INT8 model of an earlier calibration is replaced. The manifest is read again first, because
+    another command may have added a file since; if the models are others by now, nothing is added.
 
     Args:
         bundle: to add to.
@@ -46,8 +48,16 @@ def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
 
     Returns:
         The bundle as it is now.
+
+    Raises:
+        BundleError: if the FP32 model was replaced since the bundle was opened.
     """
-    old = bundle.manifest
+    old = open_bundle(bundle.path).manifest
+    if old.artifact(Precision.FP32).sha256 != bundle.manifest.artifact(Precision.FP32).sha256:
+        raise BundleError(
+            f"the bundle {str(bundle.path)!r} was exported again while it was being calibrated, "
+            "expected the same FP32 model; calibrate again"
+        )
     without = replace(
         old,
         artifacts=tuple(item for item in old.artifacts if item.precision is not Precision.INT8),

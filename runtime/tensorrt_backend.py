@@ -38,6 +38,7 @@ from edge_arm.runtime.tensorrt_engine import (
     load_engine,
     profile_for,
     read_plan,
+    rebuild_command,
     require_same_device,
 )
 from edge_arm.runtime.tensorrt_library import TensorRT, load_tensorrt
@@ -144,7 +145,8 @@ class TensorRTBackend:
         self._resources = resources = _Resources(device)
         self._finalizer = weakref.finalize(self, resources.close)
         try:
-            require_same_device(record, device.facts, tensorrt.version)
+            command = rebuild_command(record, plan_path)
+            require_same_device(record, device.facts, tensorrt.version, command=command)
             if graphs and not device.has_graphs:
                 raise UsageError(
                     f"got CUDA graphs with {device.library}, expected cuda-python, because "
@@ -153,7 +155,7 @@ class TensorRTBackend:
             self._graphs = graphs
             self._tensorrt: TensorRT = tensorrt
             with device.current():
-                loaded = load_engine(tensorrt, plan, record)
+                loaded = load_engine(tensorrt, plan, record, command=command)
                 resources.loaded = loaded
                 _allocate(resources, loaded)
         except BaseException:

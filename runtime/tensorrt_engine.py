@@ -9,12 +9,13 @@ Shapes: N faces in a call, S model input size, C classes.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_arm.runtime.cuda_device import GpuFacts
-from edge_arm.runtime.engine_record import BatchRange, EngineRecord
+from edge_arm.runtime.engine_record import ENGINES_FOLDER, BatchRange, EngineRecord
 from edge_arm.runtime.errors import EngineError
 from edge_arm.runtime.tensorrt_library import TensorRT, not_started
 
@@ -50,10 +51,18 @@ class LoadedEngine:
         self.runtime = None
 
 
-def rebuild_command(record: EngineRecord) -> str:
-    """The command that makes this engine again on the present device."""
+def rebuild_command(record: EngineRecord, plan_path: Path) -> str:
+    """The command that makes an engine again on the present device.
+
+    Args:
+        record: of it.
+        plan_path: of it; where it lies in a bundle's `engines`, the bundle is named.
+    """
     dla = "" if record.dla_core is None else f" --dla {record.dla_core}"
-    return f"edge-arm build --precision {record.precision.value}{dla}"
+    folders = plan_path.parents
+    in_bundle = len(folders) > 2 and folders[1].name == ENGINES_FOLDER
+    bundle = f" --bundle {shlex.quote(str(folders[2]))}" if in_bundle else ""
+    return f"edge-arm build{bundle} --precision {record.precision.value}{dla}"
 
 
 def read_plan(path: Path, record: EngineRecord) -> bytes:
@@ -66,7 +75,7 @@ def read_plan(path: Path, record: EngineRecord) -> bytes:
     Raises:
         EngineError: if the plan is missing or has other bytes.
     """
-    again = f"copy the engine again or run '{rebuild_command(record)}'"
+    again = f"copy the engine again or run '{rebuild_command(record, path)}'"
     try:
         plan = path.read_bytes()
     except OSError as error:
@@ -84,13 +93,16 @@ def read_plan(path: Path, record: EngineRecord) -> bytes:
     return plan
 
 
-def require_same_device(record: EngineRecord, facts: GpuFacts, tensorrt_version: str) -> None:
+def require_same_device(
+    record: EngineRecord, facts: GpuFacts, tensorrt_version: str, *, command: str
+) -> None:
     """Refuse an engine of another machine.
 
     Args:
         record: of the engine.
         facts: of the GPU that is here.
         tensorrt_version: that is here.
+        command: that builds it anew, see `rebuild_command`.
 
     Raises:
         EngineError: naming what differs and the command that builds it anew.
@@ -106,17 +118,20 @@ def require_same_device(record: EngineRecord, facts: GpuFacts, tensorrt_version:
         have = ", ".join(f"{what} {have!r}" for what, (had, have) in here.items() if had != have)
         raise EngineError(
             f"the {record.precision.value} engine was built for {', '.join(different)}, here is "
-            f"{have}; an engine runs only where it was built: run '{rebuild_command(record)}'"
+            f"{have}; an engine runs only where it was built: run '{command}'"
         )
 
 
-def load_engine(tensorrt: TensorRT, plan: bytes, record: EngineRecord) -> LoadedEngine:
+def load_engine(
+    tensorrt: TensorRT, plan: bytes, record: EngineRecord, *, command: str
+) -> LoadedEngine:
     """Deserialize a plan and make it ready to run; the CUDA context must be current.
 
     Args:
         tensorrt: of the version that built it.
         plan: its bytes.
         record: beside it.
+        command: that builds it anew, see `rebuild_command`.
 
     Raises:
         BackendUnavailableError: if TensorRT does not start with this driver.
@@ -131,7 +146,7 @@ def load_engine(tensorrt: TensorRT, plan: bytes, record: EngineRecord) -> Loaded
     loaded = LoadedEngine(runtime)
     del runtime  # it must go with the engine, not with this frame
     try:
-        _load(tensorrt, loaded, plan, record=record)
+        _load(tensorrt, loaded, plan, record=record, command=command)
     except BaseException:
         # The traceback would keep TensorRT's objects alive beyond the CUDA context they live in.
         loaded.forget()
@@ -139,8 +154,9 @@ def load_engine(tensorrt: TensorRT, plan: bytes, record: EngineRecord) -> Loaded
     return loaded
 
 
-def _load(tensorrt: TensorRT, loaded: LoadedEngine, plan: bytes, *, record: EngineRecord) -> None:
-    command = rebuild_command(record)
+def _load(
+    tensorrt: TensorRT, loaded: LoadedEngine, plan: bytes, *, record: EngineRecord, command: str
+) -> None:
     if record.dla_core is not None:
         loaded.runtime.DLA_core = record.dla_core
     loaded.engine = loaded.runtime.deserialize_cuda_engine(plan)
@@ -156,10 +172,12 @@ def _load(tensorrt: TensorRT, loaded: LoadedEngine, plan: bytes, *, record: Engi
             f"of GPU memory to run and did not get them ({tensorrt.log.why()}); end other "
             f"programs, or build it for fewer faces: {command} --batch 1,1,8"
         )
-    _read_contract(tensorrt, loaded, record)
+    _read_contract(tensorrt, loaded, record, command=command)
 
 
-def _read_contract(tensorrt: TensorRT, loaded: LoadedEngine, record: EngineRecord) -> None:
+def _read_contract(
+    tensorrt: TensorRT, loaded: LoadedEngine, record: EngineRecord, *, command: str
+) -> None:
     trt = tensorrt.module
     count = loaded.engine.num_io_tensors
     names = [str(loaded.engine.get_tensor_name(index)) for index in range(count)]
@@ -182,8 +200,8 @@ def _read_contract(tensorrt: TensorRT, loaded: LoadedEngine, record: EngineRecor
             return
     raise EngineError(
         f"the {record.precision.value} engine takes {inputs} and gives {outputs}, expected one "
-        f"uint8 (N, S, S, 3) and one float32 (N, C); run '{rebuild_command(record)}' on a bundle "
-        "of 'edge-arm export'"
+        f"uint8 (N, S, S, 3) and one float32 (N, C); run '{command}' on a bundle of "
+        "'edge-arm export'"
     )
 
 
