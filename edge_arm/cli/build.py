@@ -63,7 +63,7 @@ def build(
     from edge_arm.export.engine_from_bundle import engine_from_bundle, plan_path_of
     from edge_arm.runtime.engine_record import engine_record_to_json
     from edge_arm.runtime.manifest import Precision, open_bundle
-    from edge_arm.runtime.storage import write_json
+    from edge_arm.runtime.storage import require_result_places, write_json
 
     config = BuildConfig(
         precision=Precision(precision.value),
@@ -75,6 +75,8 @@ def build(
         builds=rebuild,
         cuda=cuda.value,
     )
+    # A build takes minutes on a Jetson: no wrong name is found out after it.
+    require_result_places([] if json is None else [json])
     opened = open_bundle(bundle)
     record = engine_from_bundle(opened, config)
     path = plan_path_of(opened, record)

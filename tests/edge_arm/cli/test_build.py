@@ -121,6 +121,19 @@ def test_a_refusal_is_one_line_and_status_2(
     assert says in refused(FakeMachine(), words, monkeypatch, capsys)
 
 
+def test_a_place_for_the_record_that_is_a_folder_is_refused_before_the_build(
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--precision", "fp16", "--bundle", str(bundle.path), "--json", str(tmp_path)]
+    assert "it is a folder; choose another name" in (
+        refused(FakeMachine(), words, monkeypatch, capsys)
+    )
+    assert all_engines(bundle.path) == []
+
+
 def test_without_tensorrt_the_line_says_how_to_get_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
