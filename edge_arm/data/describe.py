@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_arm.data.listing import SPLITS_ON_DISK, Listing
+from edge_arm.data.listing import Listing
 from edge_arm.runtime.errors import ImageError
 from edge_arm.runtime.faces import FaceSample, Split
 from edge_arm.runtime.images import read_image
@@ -88,10 +88,10 @@ def describe(
     """
     problems = [problem.text for problem in listing.problems]
     sizes: Counter[tuple[int, int]] = Counter()
-    hashes: dict[Split, list[str]] = {split: [] for split in SPLITS_ON_DISK}
+    hashes: dict[Split, list[str]] = {split: [] for split in listing.parts}
     splits = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode") as pool:
-        for split in SPLITS_ON_DISK:
+        for split in listing.parts:
             index = listing.index(split)
             for seen in pool.map(_look_at, index.samples):
                 if seen.size is None:

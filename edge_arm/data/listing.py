@@ -17,7 +17,7 @@ from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
 
 SPLITS_ON_DISK = (Split.TRAIN, Split.TEST)
-"""The parts that data sets come in; validation is split off the training part."""
+"""The parts that every data set comes in; few have one for validation too."""
 
 _NAMES_SHOWN = 8
 
@@ -61,6 +61,11 @@ class Listing:
 
     def __len__(self) -> int:
         return sum(len(samples) for samples in self.samples.values())
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """Training and test, with the validation part between them if the set has its own."""
+        return tuple(item for item in Split if item in SPLITS_ON_DISK or item in self.samples)
 
     def index(self, split: Split) -> FaceIndex:
         """The faces of one part, faulty or not."""

@@ -18,6 +18,7 @@ from edge_arm.data.folder import list_folder, looks_like_folder_set
 from edge_arm.data.listing import SPLITS_ON_DISK, Listing
 from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb, rafdb_folder
 from edge_arm.data.rafdb_attributes import rafdb_attributes
+from edge_arm.data.sfew import list_sfew, looks_like_sfew
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.face_attributes import FaceAttributes
 from edge_arm.runtime.faces import FaceIndex, Split
@@ -45,6 +46,7 @@ class DataSet:
 
 DATA_SETS = {
     "rafdb": DataSet(list_rafdb, looks_like_rafdb),
+    "sfew": DataSet(list_sfew, looks_like_sfew),
     "folder": DataSet(list_folder, looks_like_folder_set),
     "synthetic": DataSet(list_rafdb, looks_like_rafdb),
 }
@@ -71,18 +73,32 @@ def face_index(name: str, root: Path, split: Split) -> FaceIndex:
     Args:
         name: a key of `DATA_SETS`.
         root: its folder.
-        split: training or test; validation is made by `split_validation`.
+        split: training or test; validation for a set that comes with such a part.
 
     Raises:
-        UsageError: if the name is unknown, or the split is validation.
+        UsageError: if the name is unknown, or the set has no validation part of its own.
         DataError: if the folder has another layout or a fault that concerns this split.
     """
-    if split not in SPLITS_ON_DISK:
+    listing = list_faces(name, root)
+    if split not in SPLITS_ON_DISK and split not in listing.samples:
         raise UsageError(
             f"got the split {split.value!r}, expected 'train' or 'test'; "
             "split_validation makes a validation part from the training part"
         )
-    listing = list_faces(name, root)
+    return index_from_listing(listing, split)
+
+
+def index_from_listing(listing: Listing, split: Split) -> FaceIndex:
+    """The faces of one split; nothing is skipped.
+
+    Args:
+        listing: of a data set.
+        split: one that it has.
+
+    Raises:
+        DataError: if there is a fault that concerns this split.
+    """
+    name, root = listing.name, listing.root
     problems = [problem for problem in listing.problems if problem.concerns(split)]
     if problems:
         more = len(problems) - 1
@@ -116,9 +132,9 @@ def face_attributes(root: Path, index: FaceIndex) -> FaceAttributes:
         DataError: if an annotation is broken or lacks a face, or both name the same attribute.
     """
     ids = [sample.sample_id for sample in index.samples]
-    is_folder_set = _data_set(index.name).read is list_folder
-    folder = root if is_folder_set else rafdb_folder(root)
-    own = () if is_folder_set else rafdb_attributes(folder, ids)
+    is_rafdb = _data_set(index.name).read is list_rafdb
+    folder = rafdb_folder(root) if is_rafdb else root
+    own = rafdb_attributes(folder, ids) if is_rafdb else ()
     added = table_attributes(folder, ids)
     twice = {item.name for item in own} & {item.name for item in added}
     if twice:

@@ -165,3 +165,29 @@ def test_long_lists_of_names_are_shortened(root: Path) -> None:
     (line,) = list_folder(root).ignored
     assert line.startswith("20 files in ")
     assert line.endswith("'file06.txt', 'file07.txt' and 12 more")
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_a_validation_folder_is_a_part_of_its_own(root: Path, name: str) -> None:
+    _touch(root, f"{name}/happy/v.png", f"{name}/fear/w.png")
+    listing = list_folder(root)
+    assert listing.parts == (Split.TRAIN, Split.VALIDATION, Split.TEST)
+    assert [sample.sample_id for sample in listing.index(Split.VALIDATION).samples] == [
+        "validation/fear/w.png",
+        "validation/happiness/v.png",
+    ]
+    assert listing.problems == listing.ignored == ()
+
+
+def test_two_folders_of_one_split_are_refused(root: Path) -> None:
+    _touch(root, "val/happy/v.png", "valid/happy/v.png")
+    expected = "holds 'val', 'valid', expected one folder of the validation split; merge them"
+    with pytest.raises(DataError, match=expected):
+        list_folder(root)
+
+
+def test_an_exclude_list_leaves_pictures_out(root: Path) -> None:
+    (root / "exclude.txt").write_text("a.JPG\n")
+    listing = list_folder(root)
+    assert len(listing.index(Split.TRAIN)) == 2
+    assert listing.ignored == (f"1 pictures that {str(root / 'exclude.txt')!r} names: 'a.JPG'",)
