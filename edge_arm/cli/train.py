@@ -65,6 +65,7 @@ def train(
     from edge_arm.data.split import split_validation
     from edge_arm.model.config import Head
     from edge_arm.runtime.faces import Split
+    from edge_arm.training.observer import Observer, Plan
     from edge_arm.training.trainer import train as train_model
     from edge_arm.training.training_config import Device, TrainingConfig
 
@@ -88,15 +89,15 @@ def train(
         decoded = decoding.enter_context(progress_bar("decoding", len(index)))
         advance: list[Callable[[int], None]] = []
 
-        def trained(faces: int) -> None:
-            if not advance:
-                decoding.close()
-                bar = progress_bar("training", epochs * len(train_index))
-                advance.append(training.enter_context(bar))
-            advance[0](faces)
+        def begun(plan: Plan) -> None:
+            decoding.close()
+            bar = progress_bar("training", plan.epochs * plan.faces_per_epoch)
+            advance.append(training.enter_context(bar))
+            advance[0](plan.faces_done)
 
+        bars = Observer(on_decoded=decoded, on_begin=begun, on_step=lambda faces: advance[0](faces))
         try:
-            checkpoint = train_model(train_index, validation_index, config, out, trained, decoded)
+            checkpoint = train_model(train_index, validation_index, config, out, [bars])
         except KeyboardInterrupt:
             remember_root(data, folder)  # so that --resume finds the faces
             raise

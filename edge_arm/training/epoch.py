@@ -5,6 +5,7 @@ Shapes: N faces, B batch, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,10 @@ from edge_arm.training.decoded_faces import DecodedFaces
 
 _EVALUATION_BATCH = 64
 
+EpochOrder = Callable[[int], npt.NDArray[np.int64]]
+"""From an epoch, counted from 0, to the positions of its faces in the order of training. The same
+epoch always gives the same answer, and every epoch as many faces."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -35,25 +40,34 @@ class Evaluation:
     loss: float
 
 
-def batches_of_epoch(
-    num_faces: int, batch_size: int, seed: int, epoch: int
-) -> list[npt.NDArray[np.int64]]:
-    """The faces of each step of an epoch, in a random order, every face once.
+def natural_order(num_faces: int, seed: int) -> EpochOrder:
+    """Every face once in each epoch, in a random order.
+
+    Args:
+        num_faces: N.
+        seed: of the training.
+    """
+
+    def order(epoch: int) -> npt.NDArray[np.int64]:
+        return np.random.default_rng([seed, epoch]).permutation(num_faces).astype(np.int64)
+
+    return order
+
+
+def batches_of_epoch(order: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:
+    """The faces of each step of an epoch.
 
     The batches are as equal as possible instead of full ones and a rest: a rest of one face
     would stop BatchNorm and be its own "shared" part in ARM.
 
     Args:
-        num_faces: N.
+        order: positions of the faces, as the epoch sees them.
         batch_size: at most this many per step.
-        seed: of the training.
-        epoch: counted from 0.
 
     Returns:
         Positions of the faces, step by step.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(num_faces).astype(np.int64)
-    return np.array_split(order, -(-num_faces // batch_size))
+    return np.array_split(order, -(-len(order) // batch_size))
 
 
 def training_step(

@@ -47,12 +47,16 @@ class Position:
         batch: number of its batches that are done.
         loss_sum: of its faces so far.
         best: None before the first epoch is validated.
+        seconds: that its steps took so far.
+        waited_seconds: the part of them that was spent waiting for faces.
     """
 
     epoch: int = 0
     batch: int = 0
     loss_sum: float = 0.0
     best: Best | None = None
+    seconds: float = 0.0
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_arm.training.epoch import batches_of_epoch
+from edge_arm.training.epoch import batches_of_epoch, natural_order
 from edge_arm.training.training_config import SMALLEST_BATCH
 
 
 @pytest.mark.parametrize(("faces", "batch_size"), [(24, 8), (257, 256), (1001, 64), (5, 256)])
 def test_every_face_comes_once_in_batches_of_at_most_the_size(faces: int, batch_size: int) -> None:
-    batches = batches_of_epoch(faces, batch_size, seed=0, epoch=0)
+    batches = batches_of_epoch(natural_order(faces, seed=0)(0), batch_size)
     assert sorted(np.concatenate(batches)) == list(range(faces))
     assert max(len(batch) for batch in batches) <= batch_size
 
@@ -21,15 +21,14 @@ def test_no_face_is_ever_alone_in_a_batch() -> None:
         (faces, batch_size)
         for faces in range(2, 120)
         for batch_size in range(SMALLEST_BATCH, 40)
-        if min(len(batch) for batch in batches_of_epoch(faces, batch_size, 0, 0)) < 2
+        if min(len(batch) for batch in batches_of_epoch(np.arange(faces), batch_size)) < 2
     ]
     assert alone == []
 
 
 def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
     first, again, epoch, seed = (
-        np.concatenate(batches_of_epoch(50, 8, seed=s, epoch=e)).tolist()
-        for s, e in ((0, 0), (0, 0), (0, 1), (1, 0))
+        natural_order(50, seed=s)(e).tolist() for s, e in ((0, 0), (0, 0), (0, 1), (1, 0))
     )
     assert first == again
     assert first != epoch

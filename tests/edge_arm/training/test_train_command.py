@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-import edge_arm.training.trainer as trainer
+import edge_arm.training.training_loop as training_loop
 from edge_arm.cli.train import train
 from edge_arm.model.checkpoint import load_checkpoint
 from edge_arm.runtime.errors import DataError, UsageError
@@ -61,13 +61,13 @@ def test_the_folder_is_remembered(workplace: Path) -> None:
 def test_ctrl_c_leaves_the_state_and_resume_goes_on(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = trainer.training_step
+    step = training_loop.training_step
 
     def interrupted(*args: object, **kwargs: object) -> object:
         signal.raise_signal(signal.SIGINT)
         return step(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer, "training_step", interrupted)
+    monkeypatch.setattr(training_loop, "training_step", interrupted)
     assert _run("--root", "faces").exit_code == 130
     monkeypatch.undo()
     monkeypatch.chdir(workplace)

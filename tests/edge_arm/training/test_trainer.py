@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from edge_arm.runtime.errors import (
 )
 from edge_arm.runtime.faces import FaceIndex, FaceSample
 from edge_arm.runtime.labels import LabelSet
-from edge_arm.training import trainer
+from edge_arm.training import training_loop
+from edge_arm.training.observer import Observer, Plan
 from edge_arm.training.resume_state import resume_path
 from edge_arm.training.trainer import train
 from edge_arm.training.training_config import Device, TrainingConfig
@@ -32,8 +32,8 @@ from edge_arm.training.training_config import Device, TrainingConfig
 SMALL = TrainingConfig(epochs=2, batch_size=8, image_size=32, head=Head.POOL, device=Device.CPU)
 
 
-def _stop_after(calls: int) -> Callable[[int], None]:
-    """Progress that presses Ctrl-C in its n-th call."""
+def _stop_after(calls: int) -> list[Observer]:
+    """Somebody who presses Ctrl-C in the n-th step."""
     seen = 0
 
     def progress(_: int) -> None:
@@ -42,7 +42,7 @@ def _stop_after(calls: int) -> Callable[[int], None]:
         if seen == calls:
             signal.raise_signal(signal.SIGINT)
 
-    return progress
+    return [Observer(on_step=progress)]
 
 
 def _same(first: Checkpoint, second: Checkpoint) -> bool:
@@ -97,7 +97,7 @@ def test_saving_in_between_changes_nothing(
     whole: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(training_loop, "SAVE_EVERY_SECONDS", 0.0)
     out = tmp_path / "checkpoint.safetensors"
     train(train_faces, validation_faces, SMALL, out)
     assert out.read_bytes() == whole.read_bytes()
@@ -151,10 +151,11 @@ def test_progress_counts_every_face_of_every_epoch_also_after_an_interrupt(
         train(train_faces, validation_faces, SMALL, out, _stop_after(4))
     trained: list[int] = []
     decoded: list[int] = []
-    config = replace(SMALL, resume=True)
-    train(train_faces, validation_faces, config, out, trained.append, decoded.append)
-    assert trained[0] == 4 * 8, "what was done before"
-    assert sum(trained) == 2 * 24
+    plans: list[Plan] = []
+    observer = Observer(on_decoded=decoded.append, on_begin=plans.append, on_step=trained.append)
+    train(train_faces, validation_faces, replace(SMALL, resume=True), out, [observer])
+    assert plans == [Plan(epochs=2, faces_per_epoch=24, epochs_done=1, faces_done=4 * 8)]
+    assert sum(trained) == 2 * 24 - 4 * 8
     assert sum(decoded) == 24 + 9
 
 
@@ -273,7 +274,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_decoded(
     decoded: list[int] = []
     out = tmp_path / "file" / "checkpoint.safetensors"
     with pytest.raises(StorageError, match=r"cannot write .*file/checkpoint\.safetensors"):
-        train(train_faces, validation_faces, SMALL, out, None, decoded.append)
+        train(train_faces, validation_faces, SMALL, out, [Observer(on_decoded=decoded.append)])
     assert not decoded
 
 
