@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_arm.data.attribute_table import TABLE_NAME, table_attributes
+from edge_arm.data.fer2013 import list_fer2013, looks_like_fer2013
+from edge_arm.data.ferplus import SEVEN_NAME, list_ferplus, looks_like_ferplus
 from edge_arm.data.folder import list_folder, looks_like_folder_set
 from edge_arm.data.listing import SPLITS_ON_DISK, Listing
 from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb, rafdb_folder
@@ -47,6 +49,9 @@ class DataSet:
 DATA_SETS = {
     "rafdb": DataSet(list_rafdb, looks_like_rafdb),
     "sfew": DataSet(list_sfew, looks_like_sfew),
+    "fer2013": DataSet(list_fer2013, looks_like_fer2013),
+    "ferplus": DataSet(list_ferplus, looks_like_ferplus),
+    SEVEN_NAME: DataSet(list_ferplus, looks_like_ferplus),
     "folder": DataSet(list_folder, looks_like_folder_set),
     "synthetic": DataSet(list_rafdb, looks_like_rafdb),
 }
