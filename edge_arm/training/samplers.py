@@ -40,7 +40,7 @@ class Sampler(Enum):
 
 
 @dataclass(frozen=True)
-class EpochOrder:
+class FaceOrder:
     """The faces of every epoch of one training.
 
     Attributes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_arm.model.config import Head
 from edge_arm.runtime.errors import UsageError
+from edge_arm.training.samplers import Sampler
 
 SMALLEST_BATCH = 4
 """Below this, cutting an epoch into equal batches could leave a face alone in one, and the batch
@@ -35,10 +36,14 @@ class TrainingConfig:
         learning_rate: of Adam in the first epoch.
         learning_rate_decay: factor per epoch.
         weight_decay: of Adam (added to the gradient, as in the paper, not AdamW's).
+        sampler: which faces an epoch shows.
         seed: of the weights, the order and the augmentation.
         init: file with pre-trained weights, or None for random ones.
+        init_checkpoint: checkpoint of an earlier training that this one goes on from, its
+            classifier included (fine_tuning.py), or None.
         resume: go on from the state that an interrupted training left, if there is one.
         device: where.
+        cache: folder that decoded faces are kept in for the next training, or None.
     """
 
     epochs: int = 70
@@ -48,10 +53,13 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     learning_rate_decay: float = 0.9
     weight_decay: float = 1e-4
+    sampler: Sampler = Sampler.NATURAL
     seed: int = 0
     init: Path | None = None
+    init_checkpoint: Path | None = None
     resume: bool = False
     device: Device = Device.AUTO
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -74,6 +82,12 @@ class TrainingConfig:
             )
         if self.seed < 0:
             raise UsageError(f"got seed {self.seed}, expected 0 or more; use --seed 0")
+        if self.init is not None and self.init_checkpoint is not None:
+            raise UsageError(
+                "got both --init and --init-checkpoint, expected one file to start from; the first "
+                "takes the backbone of anybody's ResNet-18, the second goes on from a checkpoint "
+                "of 'edge-arm train'"
+            )
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edge_arm.runtime.preprocess import PreprocessSpec
-from edge_arm.training.augmentation import BatchSeed, augmented, normalised
+from edge_arm.training.augmentation import Places, augmented, normalised
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -23,6 +23,10 @@ def _ramps(count: int = FACES) -> torch.Tensor:
     return row.expand(count, 3, SIZE, SIZE).contiguous()
 
 
+def _places(count: int = FACES, *, seed: int = 0, epoch: int = 0, first: int = 0) -> Places:
+    return Places(seed, epoch, np.arange(first, first + count))
+
+
 def _pixels(x: torch.Tensor) -> Float64Array:
     """Undo the normalisation."""
     mean, std = (np.array(value)[:, None, None] for value in (SPEC.mean, SPEC.std))
@@ -33,7 +37,7 @@ def _pixels(x: torch.Tensor) -> Float64Array:
 
 @pytest.fixture(scope="module")
 def changed() -> Float64Array:
-    return _pixels(augmented(_ramps(), SPEC, BatchSeed(0, 0, 0)))
+    return _pixels(augmented(_ramps(), SPEC, _places()))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +95,7 @@ def test_noise_has_variance_30_and_no_mean(
 
 def test_noise_stays_within_what_a_picture_can_hold() -> None:
     white = torch.full((64, 3, SIZE, SIZE), 255, dtype=torch.uint8)
-    pixels = _pixels(augmented(white, SPEC, BatchSeed(0, 0, 0)))
+    pixels = _pixels(augmented(white, SPEC, _places(64)))
     assert pixels.max() <= 255 + 1e-3
     assert pixels.min() < 250, "some of it is noisy"
 
@@ -113,27 +117,75 @@ def test_half_of_the_faces_lose_one_rectangle_of_2_to_10_per_cent(
     assert aspect.max() > 2.0
 
 
-def test_the_same_batch_of_the_same_training_is_changed_in_the_same_way() -> None:
+def test_the_same_places_of_the_same_training_are_changed_in_the_same_way() -> None:
     faces = _ramps(16)
-    first, again = (augmented(faces, SPEC, BatchSeed(3, 1, 4)) for _ in range(2))
+    first, again = (augmented(faces, SPEC, _places(16, seed=3, epoch=1, first=4)) for _ in range(2))
     assert torch.equal(first, again)
-    for other in (BatchSeed(4, 1, 4), BatchSeed(3, 2, 4), BatchSeed(3, 1, 5)):
+    for other in (
+        _places(16, seed=4, epoch=1, first=4),
+        _places(16, seed=3, epoch=2, first=4),
+        _places(16, seed=3, epoch=1, first=20),
+    ):
         assert not torch.equal(first, augmented(faces, SPEC, other))
+
+
+def test_a_face_is_changed_by_its_place_alone_whatever_else_is_in_the_batch() -> None:
+    faces = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (48, 3, SIZE, SIZE), np.uint8)
+    )
+    whole = augmented(faces, SPEC, _places(48))
+    # Two processes, one with every even place and one with every odd one.
+    for rank in range(2):
+        part = augmented(faces[rank::2], SPEC, Places(0, 0, np.arange(rank, 48, 2)))
+        assert torch.equal(part, whole[rank::2])
+    alone = augmented(faces[7:8], SPEC, _places(1, first=7))
+    assert torch.equal(alone, whole[7:8])
+
+
+def test_the_draws_are_those_of_splitmix64() -> None:
+    # The n-th output of a SplitMix64 generator, one by one in Python's whole numbers.
+    key = int(np.random.SeedSequence([5, 2]).generate_state(1, np.uint64)[0])
+    state, expected = key, []
+    for _ in range(3 * 8):
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        z = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        expected.append((z ^ (z >> 31)) / 2**64)
+    got = _places(3, seed=5, epoch=2).uniforms()
+    # The lowest 11 bits are cut off.
+    np.testing.assert_allclose(got, np.reshape(expected, (3, 8)), rtol=0, atol=2.0**-52)
+
+
+def test_draws_are_spread_evenly_and_do_not_depend_on_each_other() -> None:
+    draws = _places(50_000).uniforms()
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    # standard error of the mean: 1 / sqrt(12 * 50000) = 0.0013; of a correlation: 0.0045
+    np.testing.assert_allclose(draws.mean(axis=0), 0.5, atol=0.0065)
+    correlation = np.corrcoef(np.hstack([draws[:-1], draws[1:]]).T)
+    np.testing.assert_allclose(correlation, np.eye(16), atol=0.023)
+
+
+def test_no_two_noisy_faces_have_the_same_noise() -> None:
+    grey = torch.full((200, 3, SIZE, SIZE), 128, dtype=torch.uint8)
+    pixels = _pixels(augmented(grey, SPEC, _places(200)))
+    noisy = pixels[pixels.std(axis=(1, 2, 3)) > 1][:, 0, 0, :4]
+    assert len({tuple(row) for row in noisy.round(3).tolist()} - {(0,)}) > 40
 
 
 def test_the_faces_themselves_are_left_alone() -> None:
     faces = _ramps(16)
-    augmented(faces, SPEC, BatchSeed(0, 0, 0))
+    augmented(faces, SPEC, _places(16))
     assert torch.equal(faces, _ramps(16))
 
 
 def test_the_callers_random_state_is_left_alone() -> None:
     before = torch.random.get_rng_state()
-    augmented(_ramps(16), SPEC, BatchSeed(0, 0, 0))
+    augmented(_ramps(16), SPEC, _places(16))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_channels_last_order_is_kept() -> None:
     faces = _ramps(4).contiguous(memory_format=torch.channels_last)
-    x = augmented(faces, SPEC, BatchSeed(0, 0, 0))
+    x = augmented(faces, SPEC, _places(4))
     assert x.is_contiguous(memory_format=torch.channels_last)

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from edge_arm.training.samplers import EpochOrder, Sampler
+from edge_arm.training.samplers import FaceOrder, Sampler
 
 # Eleven, four and six faces of three classes, mixed up.
 TARGETS = np.array([0, 1, 0, 2, 0, 0, 2, 1, 0, 0, 2, 0, 2, 0, 1, 0, 2, 0, 1, 2, 0], np.int64)
 
 
-def _order(sampler: Sampler, seed: int = 0) -> EpochOrder:
-    return EpochOrder(sampler, TARGETS, seed)
+def _order(sampler: Sampler, seed: int = 0) -> FaceOrder:
+    return FaceOrder(sampler, TARGETS, seed)
 
 
 def test_natural_shows_every_face_once() -> None:
@@ -62,7 +62,7 @@ def test_balanced_shows_every_class_equally_often_and_is_as_long_as_the_set() ->
 
 
 def test_what_does_not_divide_goes_to_other_classes_in_every_epoch() -> None:
-    order = EpochOrder(Sampler.BALANCED, TARGETS[:20], 0)
+    order = FaceOrder(Sampler.BALANCED, TARGETS[:20], 0)
     counts = [np.bincount(TARGETS[order.order(epoch)]).tolist() for epoch in range(40)]
     assert all(sorted(count) == [6, 7, 7] for count in counts)
     assert {count.index(6) for count in counts} == {0, 1, 2}
@@ -78,8 +78,8 @@ def test_the_order_follows_from_seed_and_epoch_alone(sampler: Sampler) -> None:
 
 def test_another_process_finds_the_same_order() -> None:
     program = (
-        "import numpy as np; from edge_arm.training.samplers import EpochOrder, Sampler;"
-        f"order = EpochOrder(Sampler.MRR, np.array({TARGETS.tolist()}), 7);"
+        "import numpy as np; from edge_arm.training.samplers import FaceOrder, Sampler;"
+        f"order = FaceOrder(Sampler.MRR, np.array({TARGETS.tolist()}), 7);"
         "print(order.order(2).tolist())"
     )
     got = subprocess.run(
@@ -91,5 +91,5 @@ def test_another_process_finds_the_same_order() -> None:
 def test_affectnets_epoch_is_as_long_as_its_rarest_expression_times_eight() -> None:
     counts = [74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750]
     targets = np.repeat(np.arange(8), counts)
-    assert len(EpochOrder(Sampler.MRR, targets, 0)) == 8 * 3750
-    assert len(EpochOrder(Sampler.MRR, targets, 0).order(0)) == 30_000
+    assert len(FaceOrder(Sampler.MRR, targets, 0)) == 8 * 3750
+    assert len(FaceOrder(Sampler.MRR, targets, 0).order(0)) == 30_000
