@@ -42,8 +42,12 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and split.")] = 0,
     val_fraction: Annotated[
-        float, typer.Option(help="Share of the training faces that chooses the best epoch.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="Share of the training faces that chooses the best epoch; 0.1, if the set has no "
+            "validation part of its own."
+        ),
+    ] = None,
     lr: Annotated[float, typer.Option(help="Learning rate of the first epoch.")] = 1e-3,
     device: Annotated[_Device, typer.Option(help="Where to compute.")] = _Device.AUTO,
     resume: Annotated[
@@ -52,19 +56,19 @@ def train(
 ) -> None:
     """Train ResNet-18 + ARM as the paper's authors do, and keep the best epoch.
 
-    The best epoch is chosen by faces that are split off the training set; the test split is never
-    seen. Ctrl-C stops between two steps, leaves the state beside the checkpoint and exits with
-    130; the same command with --resume goes on to the same result.
+    The best epoch is chosen by the set's validation part, or by faces that are split off its
+    training part; the test split is never seen. Ctrl-C stops between two steps, leaves the state
+    beside the checkpoint and exits with 130; the same command with --resume goes on to the same
+    result.
 
     Example: edge-arm train --data rafdb --root data/rafdb --image-size 112 --batch-size 64
     """
     import time
 
     from edge_arm.cli.console import progress_bar
-    from edge_arm.data.registry import face_index, remember_root, resolve_root
-    from edge_arm.data.split import split_validation
+    from edge_arm.data.registry import remember_root, resolve_root
+    from edge_arm.data.training_parts import training_parts
     from edge_arm.model.config import Head
-    from edge_arm.runtime.faces import Split
     from edge_arm.training.observer import Observer, Plan
     from edge_arm.training.trainer import train as train_model
     from edge_arm.training.training_config import Device, TrainingConfig
@@ -81,12 +85,13 @@ def train(
         device=Device(device.value),
     )
     folder = resolve_root(data, root)
-    index = face_index(data, folder, Split.TRAIN)
-    train_index, validation_index = split_validation(index, val_fraction, seed)
+    train_index, validation_index = training_parts(data, folder, fraction=val_fraction, seed=seed)
     started = time.perf_counter()
     # One bar after the other: two at a time would draw over each other.
     with ExitStack() as decoding, ExitStack() as training:
-        decoded = decoding.enter_context(progress_bar("decoding", len(index)))
+        decoded = decoding.enter_context(
+            progress_bar("decoding", len(train_index) + len(validation_index))
+        )
         advance: list[Callable[[int], None]] = []
 
         def begun(plan: Plan) -> None:
@@ -105,8 +110,9 @@ def train(
     metrics = checkpoint.metrics
     minutes = (time.perf_counter() - started) / 60
     typer.echo(
-        f"{out}: ResNet-18 + {head.value} at {image_size} pixels, {len(index.labels)} classes, "
-        f"epoch {metrics['epoch']} of {metrics['epochs']}, {minutes:.1f} minutes"
+        f"{out}: ResNet-18 + {head.value} at {image_size} pixels, "
+        f"{len(train_index.labels)} classes, epoch {metrics['epoch']} of {metrics['epochs']}, "
+        f"{minutes:.1f} minutes"
     )
     typer.echo(
         f"validation accuracy {metrics['validation_accuracy']:.2%} of {len(validation_index)} "
