@@ -79,13 +79,16 @@ def _from_faces(source: Bundle, data: str, root: Path | None, config: Calibratio
     from edge_arm.cli.console import progress_bar
     from edge_arm.cli.temperatures import with_temperatures
     from edge_arm.data.registry import face_index, resolve_root
+    from edge_arm.data.training_parts import own_validation_part
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import Precision
 
-    train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
+    folder = resolve_root(data, root)
+    train_index = face_index(data, folder, Split.TRAIN)
+    own_validation = own_validation_part(data, folder)
     with progress_bar("calibrate", config.num_steps) as advance:
         result = int8_from_bundle(source, train_index, config, advance)
-    result = with_temperatures(result, train_index)
+    result = with_temperatures(result, train_index, own_validation)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
         {

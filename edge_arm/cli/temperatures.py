@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle
 
 
-def with_temperatures(bundle: Bundle, train_index: FaceIndex) -> Bundle:
+def with_temperatures(
+    bundle: Bundle, train_index: FaceIndex, own_validation: FaceIndex | None = None
+) -> Bundle:
     """Fit and store them, on ONNX Runtime's CPU, with a progress bar.
 
     Args:
         bundle: calibrated.
         train_index: the training split, in the label order of its data set.
+        own_validation: the validation part that the data set comes with, if it does.
 
     Returns:
         The bundle as it is now.
@@ -29,7 +32,7 @@ def with_temperatures(bundle: Bundle, train_index: FaceIndex) -> Bundle:
     from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
     from edge_arm.runtime.temperature import add_temperatures
 
-    faces = temperature_faces(bundle, train_index)
+    faces = temperature_faces(bundle, train_index, own_validation=own_validation)
     precisions = bundle.manifest.precisions()
     with ExitStack() as stack:
         backends = {

@@ -22,7 +22,13 @@ _USUAL_FRACTION = 0.1
 _log = logging.getLogger(__name__)
 
 
-def temperature_faces(bundle: Bundle, train_index: FaceIndex, *, seed: int = 0) -> TemperatureFaces:
+def temperature_faces(
+    bundle: Bundle,
+    train_index: FaceIndex,
+    *,
+    own_validation: FaceIndex | None = None,
+    seed: int = 0,
+) -> TemperatureFaces:
     """The validation faces of the bundle's training, else its calibration faces.
 
     The bundle says how many faces were held out, with which seed, and the hash of their list; the
@@ -31,6 +37,7 @@ def temperature_faces(bundle: Bundle, train_index: FaceIndex, *, seed: int = 0) 
     Args:
         bundle: with an INT8 model, if the validation faces cannot be told.
         train_index: the training split, in the label order of its data set.
+        own_validation: the validation part that the data set comes with, if it does.
         seed: of the draw, where there are more than `MAX_FACES`.
 
     Returns:
@@ -39,7 +46,7 @@ def temperature_faces(bundle: Bundle, train_index: FaceIndex, *, seed: int = 0) 
     Raises:
         DataError: if neither can be found in `train_index`.
     """
-    held_out = validation_faces(bundle.manifest.source, train_index)
+    held_out = validation_faces(bundle.manifest.source, train_index, own_validation)
     if held_out is not None:
         faces, kind = held_out, FittedOn.VALIDATION
     else:
@@ -61,18 +68,23 @@ def temperature_faces(bundle: Bundle, train_index: FaceIndex, *, seed: int = 0) 
     return TemperatureFaces(faces.relabelled(bundle.manifest.labels), kind)
 
 
-def validation_faces(source: dict[str, Any], train_index: FaceIndex) -> FaceIndex | None:
+def validation_faces(
+    source: dict[str, Any], train_index: FaceIndex, own_validation: FaceIndex | None = None
+) -> FaceIndex | None:
     """The faces that a training held out; None if they cannot be told with certainty.
 
     Args:
         source: of the manifest, as 'edge-arm train' and 'edge-arm export' hand it on.
         train_index: the training split, in the label order of its data set.
+        own_validation: the validation part that the data set comes with, if it does.
     """
     data, metrics = source.get("data"), source.get("metrics")
     if not isinstance(data, dict) or not isinstance(metrics, dict):
         return None
     seed, num_faces = metrics.get("seed"), data.get("validation_faces")
     expected = data.get("validation_sha256")
+    if own_validation is not None and own_validation.sha256 == expected:
+        return own_validation
     if not isinstance(seed, int) or not isinstance(num_faces, int) or seed < 0:
         return None
     if not 0 < num_faces < len(train_index):

@@ -44,3 +44,23 @@ def training_parts(
             "leave the option out, or move the part away"
         )
     return train_index, index_from_listing(listing, Split.VALIDATION)
+
+
+def own_validation_part(name: str, root: Path) -> FaceIndex | None:
+    """The validation part that a data set comes with.
+
+    Args:
+        name: of the data set.
+        root: its folder.
+
+    Returns:
+        None for a set without one.
+
+    Raises:
+        UsageError: if the name is unknown.
+        DataError: if the folder has another layout, or a fault that concerns the part.
+    """
+    listing = list_faces(name, root)
+    if Split.VALIDATION not in listing.samples:
+        return None
+    return index_from_listing(listing, Split.VALIDATION)

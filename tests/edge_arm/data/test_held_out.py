@@ -145,3 +145,12 @@ def test_else_on_the_calibration_faces_with_a_warning(
 def test_without_either_there_is_nothing_to_fit_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not the one that this model was trained on, and the"):
         temperature_faces(_bundle(tmp_path / "bundle", {}), _index(3, 2, 2))
+
+
+def test_the_validation_part_of_the_set_itself_is_taken_if_it_has_the_hash() -> None:
+    index = _index(20, 20, 20)
+    own = FaceIndex("rafdb", Split.VALIDATION, LABELS, _index(3, 3, 3).samples)
+    source, held_out = _source(index, 0.1, 0)
+    assert validation_faces(source, index, own) == held_out  # split off, although there is a part
+    source["data"]["validation_sha256"] = own.sha256
+    assert validation_faces(source, index, own) is own

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_arm.data.training_parts import training_parts
+from edge_arm.data.training_parts import own_validation_part, training_parts
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.faces import Split
 
@@ -46,3 +46,12 @@ def test_a_fault_of_the_validation_part_is_an_error(tmp_path: Path) -> None:
     (root / "val" / "fear").mkdir()
     with pytest.raises(DataError, match=r"val/fear' has no picture"):
         training_parts("folder", root)
+
+
+def test_a_sets_own_validation_part_can_be_asked_for(tmp_path: Path) -> None:
+    root = _set(tmp_path, ("train", "test"))
+    assert own_validation_part("folder", root) is None
+    _set(tmp_path, ("validation",))
+    part = own_validation_part("folder", root)
+    assert part is not None
+    assert len(part) == 20
