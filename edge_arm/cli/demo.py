@@ -35,7 +35,7 @@ def demo(
         (
             *("train", "--data", "synthetic", "--root", data, "--out", checkpoint),
             *("--image-size", DEMO_IMAGE_SIZE, "--epochs", epochs, "--batch-size", 64),
-            *("--seed", seed, "--resume"),
+            *("--seed", seed, "--no-cache", "--resume"),
         ),
         (
             *("export", checkpoint, "--fp16", "--out", bundle),

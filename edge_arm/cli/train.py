@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +12,12 @@ import typer
 class _Head(str, Enum):
     ARM = "arm"
     POOL = "pool"
+
+
+class _Sampler(str, Enum):
+    NATURAL = "natural"
+    BALANCED = "balanced"
+    MRR = "mrr"
 
 
 class _Device(str, Enum):
@@ -40,6 +44,12 @@ def train(
         Path | None,
         typer.Option(help="Pre-trained ResNet-18 (.pth or .safetensors) to start from."),
     ] = None,
+    init_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint of 'train' to fine-tune, on this data set's classes by name."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and split.")] = 0,
     val_fraction: Annotated[
         float | None,
@@ -48,61 +58,77 @@ def train(
             "validation part of its own."
         ),
     ] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate of the first epoch.")] = 1e-3,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of the first epoch; 1e-3, or 1e-4 with --init-checkpoint.",
+            show_default=False,
+        ),
+    ] = None,
+    sampler: Annotated[
+        _Sampler,
+        typer.Option(
+            help="natural: every face once an epoch. balanced: every expression equally often. "
+            "mrr: of each as many as the rarest has, drawn anew each epoch."
+        ),
+    ] = _Sampler.NATURAL,
     device: Annotated[_Device, typer.Option(help="Where to compute.")] = _Device.AUTO,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training, if there is one.")
     ] = False,
+    cache: Annotated[
+        Path, typer.Option(help="Folder that keeps decoded faces for the next training.")
+    ] = Path("build/cache"),
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Decode again each time, and keep nothing.")
+    ] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder to write TensorBoard's files to, one per training.")
+    ] = None,
 ) -> None:
     """Train ResNet-18 + ARM as the paper's authors do, and keep the best epoch.
 
     The best epoch is chosen by the set's validation part, or by faces that are split off its
     training part; the test split is never seen. Ctrl-C stops between two steps, leaves the state
     beside the checkpoint and exits with 130; the same command with --resume goes on to the same
-    result.
+    result. Metrics (.metrics.jsonl) and learning curves (.curves.svg) lie beside the checkpoint
+    and grow with every epoch.
 
     Example: edge-arm train --data rafdb --root data/rafdb --image-size 112 --batch-size 64
     """
     import time
 
-    from edge_arm.cli.console import progress_bar
+    from edge_arm.cli.watching_training import training_watchers
     from edge_arm.data.registry import remember_root, resolve_root
     from edge_arm.data.training_parts import training_parts
     from edge_arm.model.config import Head
-    from edge_arm.training.observer import Observer, Plan
+    from edge_arm.training.learning_curves import curves_path
+    from edge_arm.training.metrics_log import metrics_path
+    from edge_arm.training.samplers import Sampler
     from edge_arm.training.trainer import train as train_model
-    from edge_arm.training.training_config import Device, TrainingConfig
+    from edge_arm.training.training_config import Device, TrainingConfig, first_learning_rate
 
     config = TrainingConfig(
         epochs=epochs,
         batch_size=batch_size,
         image_size=image_size,
         head=Head(head.value),
-        learning_rate=lr,
+        learning_rate=first_learning_rate(init_checkpoint) if lr is None else lr,
+        sampler=Sampler(sampler.value),
         seed=seed,
         init=init,
+        init_checkpoint=init_checkpoint,
         resume=resume,
         device=Device(device.value),
+        cache=None if no_cache else cache,
     )
     folder = resolve_root(data, root)
     train_index, validation_index = training_parts(data, folder, fraction=val_fraction, seed=seed)
     started = time.perf_counter()
-    # One bar after the other: two at a time would draw over each other.
-    with ExitStack() as decoding, ExitStack() as training:
-        decoded = decoding.enter_context(
-            progress_bar("decoding", len(train_index) + len(validation_index))
-        )
-        advance: list[Callable[[int], None]] = []
-
-        def begun(plan: Plan) -> None:
-            decoding.close()
-            bar = progress_bar("training", plan.epochs * plan.faces_per_epoch)
-            advance.append(training.enter_context(bar))
-            advance[0](plan.faces_done)
-
-        bars = Observer(on_decoded=decoded, on_begin=begun, on_step=lambda faces: advance[0](faces))
+    num_faces = len(train_index) + len(validation_index)
+    with training_watchers(out, num_faces, tensorboard=tensorboard) as watchers:
         try:
-            checkpoint = train_model(train_index, validation_index, config, out, [bars])
+            checkpoint = train_model(train_index, validation_index, config, out, watchers)
         except KeyboardInterrupt:
             remember_root(data, folder)  # so that --resume finds the faces
             raise
@@ -118,4 +144,5 @@ def train(
         f"validation accuracy {metrics['validation_accuracy']:.2%} of {len(validation_index)} "
         f"faces that the model did not learn from ({len(train_index)} that it did)"
     )
+    typer.echo(f"learning curves {curves_path(out)}, metrics {metrics_path(out)}")
     typer.echo("The test split was not touched. Next: edge-arm export " + str(out))

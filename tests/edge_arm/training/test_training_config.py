@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def test_the_learning_rate_falls_by_a_tenth_per_epoch() -> None:
         ({"learning_rate_decay": 1.1}, "got learning rate decay 1.1"),
         ({"weight_decay": -1.0}, "weight decay -1.0"),
         ({"seed": -1}, "got seed -1, expected 0 or more"),
+        ({"init": Path("a"), "init_checkpoint": Path("b")}, "got both --init and"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
