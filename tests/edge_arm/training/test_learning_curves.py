@@ -72,9 +72,9 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
 def test_one_wild_first_epoch_does_not_press_the_rest_flat() -> None:
     wild = [_epoch(1, (90.0, 40.0), 0.1, best=True), *THREE[1:]]
     training = _points(curves_svg(wild), 0)
-    # Half of the six values are below 1.1; three medians are 3.3.
+    # Half of the six values are below 1.1; six medians are 6.6.
     assert training[0][1] == pytest.approx(64)
-    assert training[1][1] == pytest.approx(262 - 198 / 3.3, abs=0.06)
+    assert training[1][1] == pytest.approx(262 - 198 / 6.6, abs=0.06)
 
 
 @pytest.mark.parametrize("count", [1, 2, 70, 1000])
