@@ -150,10 +150,11 @@ def main() -> int:
         with decoded_faces(*parts, spec=spec, store=store) as (faces, _):
             rates += cache_rates(faces, most_cores)
     wanted = MARGIN * args.needed
-    print(f"{len(index)} faces at {spec.size} pixels, batches of {BATCH}, {most_cores} cores\n")
     print(
-        f"| | threads | faces/s | faces/s of a core | cores for {MARGIN:.0f} x {args.needed:.0f}/s |"
+        f"{len(index)} faces at {spec.size} pixels, batches of {BATCH}, {most_cores} cores; "
+        f"needed: {MARGIN:.0f} x {args.needed:,.0f} faces/s\n"
     )
+    print("| | threads | faces/s | faces/s of a core | cores needed |")
     print("|---|---|---|---|---|")
     for each in rates:
         print(
