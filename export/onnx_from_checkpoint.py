@@ -17,9 +17,11 @@ import torch
 
 from edge_arm.export.weights import ModelWeights
 from edge_arm.model.checkpoint import load_checkpoint, model_from_checkpoint
+from edge_arm.model.config import EXPORTABLE_HEADS
 from edge_arm.model.fer_model import FerModel
 from edge_arm.model.fold import folded_head
 from edge_arm.runtime.backend import Float32Array
+from edge_arm.runtime.errors import ExportError
 from edge_arm.runtime.preprocess import Uint8Array
 
 
@@ -63,8 +65,15 @@ def trained_model_from_checkpoint(path: Path) -> TrainedModel:
 
     Raises:
         CheckpointError: if it is missing, or not a checkpoint of this model.
+        ExportError: if its head is one of the ablation.
     """
     checkpoint = load_checkpoint(path)
+    if checkpoint.config.head not in EXPORTABLE_HEADS:
+        raise ExportError(
+            f"{str(path)!r} has the head {checkpoint.config.head.value!r}, a part of ARM for the "
+            f"ablation, expected one of {', '.join(head.value for head in EXPORTABLE_HEADS)}; "
+            "train a model to ship with 'edge-arm train --head arm'"
+        )
     network = model_from_checkpoint(checkpoint)
     head = folded_head(network)
     weights = ModelWeights(

@@ -19,9 +19,18 @@ class Head(Enum):
     """The amend representation module."""
     POOL = "pool"
     """Global average pooling: plain ResNet-18, the baseline."""
+    DA = "da"
+    """De-albino alone; this and those below are for the ablation (partial_heads.py)."""
+    FA_DA = "fa-da"
+    """Feature arrangement and de-albino."""
+    SA = "sa"
+    """Sharing affinity alone."""
 
 
-_SMALLEST_SIZE = {Head.ARM: 96, Head.POOL: 32}
+EXPORTABLE_HEADS = (Head.ARM, Head.POOL)
+"""Heads that the ONNX graph is written for."""
+
+_SMALLEST_SIZE = {Head.ARM: 96, Head.POOL: 32, Head.DA: 32, Head.FA_DA: 96, Head.SA: 32}
 
 
 @dataclass(frozen=True)

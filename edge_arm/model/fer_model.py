@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from edge_arm.model.arm import Arm
 from edge_arm.model.config import FEATURE_CHANNELS, Head, ModelConfig
+from edge_arm.model.partial_heads import PartialHead, SharedPooling, partial_head
 from edge_arm.model.resnet import ResNet18
 
 
 class FerModel(nn.Module):
     """Facial expression recognition model.
 
-    Its parts are `backbone`, `arm` (None for the pooling head) and `fc`.
+    Its parts are `backbone`, `arm` (None for other heads), `partial` (a head of the ablation, None
+    for ARM and pooling) and `fc`.
 
     Args:
         config: its shape.
@@ -31,7 +33,15 @@ class FerModel(nn.Module):
         if config.head is Head.ARM:
             self.arm = Arm(config.feature_size)
             inputs = self.arm.grid**2
+        self.partial: PartialHead | None = partial_head(config.head, config.feature_size)
+        if self.partial is not None:
+            inputs = self.partial.outputs
         self.fc = nn.Linear(inputs, config.num_classes)
+
+    @property
+    def sharing(self) -> Arm | SharedPooling | None:
+        """The part that adds what the faces of a batch have in common, if there is one."""
+        return self.partial if isinstance(self.partial, SharedPooling) else self.arm
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of faces.
@@ -62,7 +72,8 @@ class FerModel(nn.Module):
         return self._classify(features)
 
     def _classify(self, features: Tensor) -> Tensor:
-        pooled = features.mean(dim=(2, 3)) if self.arm is None else self.arm(features)
+        head = self.arm or self.partial
+        pooled = features.mean(dim=(2, 3)) if head is None else head(features)
         logits: Tensor = self.fc(pooled)
         return logits
 

@@ -49,8 +49,9 @@ def folded_head(model: FerModel) -> FoldedHead:
     caller rounds once, at the end.
 
     Args:
-        model: with either head; its evaluation behaviour is folded, whatever mode it is in.
+        model: with ARM or pooling; its evaluation behaviour is folded, whatever mode it is in.
     """
+    assert model.partial is None, "the export has refused the heads of the ablation"
     size = model.config.feature_size
     classes = model.config.num_classes
     with torch.no_grad():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from edge_arm.model.fer_model import FerModel
+from edge_arm.runtime.baselines import SharedPart
 from edge_arm.runtime.errors import UsageError
 
 
@@ -18,18 +19,19 @@ def paper_protocol_logits(model: FerModel, x: Tensor) -> Tensor:
     """Logits with the batch's own mean in place of the stored average.
 
     Args:
-        model: with the ARM head, in evaluation mode.
+        model: with a head that shares, ARM or its part, in evaluation mode.
         x: (N, 3, S, S) float, normalised; N and the other faces change the result.
 
     Returns:
         (N, C).
 
     Raises:
-        UsageError: if the model has no ARM, or is training.
+        UsageError: if the model shares nothing, or is training.
     """
-    if model.arm is None:
+    sharing = model.sharing
+    if sharing is None:
         raise UsageError(
-            "got a model with the head 'pool', expected 'arm'; "
+            f"got a model with the head {model.config.head.value!r}, expected 'arm'; "
             "the paper protocol exists only for ARM, so measure this model as it is"
         )
     if model.training:
@@ -37,6 +39,27 @@ def paper_protocol_logits(model: FerModel, x: Tensor) -> Tensor:
             "got a model in training mode, expected evaluation mode; call model.eval() first"
         )
     with torch.no_grad():
-        unique = model.arm.unique(model.backbone(x))  # (N, g, g)
-        logits: Tensor = model.fc(model.arm.share(unique, unique.mean(dim=0)))
+        unique = sharing.unique(model.backbone(x))  # (N, g, g), or (N, 512)
+        logits: Tensor = model.fc(sharing.share(unique, unique.mean(dim=0)))
     return logits
+
+
+def shared_part_of(model: FerModel) -> SharedPart | None:
+    """What the FP32 baselines need of a model, see runtime/baselines.py.
+
+    Args:
+        model: of any head.
+
+    Returns:
+        None for a model that shares nothing, which has one protocol only.
+    """
+    sharing = model.sharing
+    if sharing is None:
+        return None
+    with torch.no_grad():
+        stored = model.fc.weight.double() @ sharing.generic.double().flatten()
+    return SharedPart(
+        alpha=float(sharing.alpha.detach()),
+        stored=stored.cpu().numpy(),
+        bias=model.fc.bias.detach().double().cpu().numpy(),
+    )
