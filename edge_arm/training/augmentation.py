@@ -64,15 +64,17 @@ class Places:
         Returns:
             (B, 8) float64, in [0, 1).
         """
-        key = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
-        n = self.places.astype(np.uint64)[:, None] * np.uint64(_DRAWS) + np.arange(
-            1, _DRAWS + 1, dtype=np.uint64
-        )  # (B, 8)
-        z = key + n * np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
+        key = np.uint64(
+            np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0]
+        )
+        numbers: npt.NDArray[np.uint64] = np.arange(1, _DRAWS + 1, dtype=np.uint64)
+        n = self.places.astype(np.uint64)[:, None] * np.uint64(_DRAWS) + numbers  # (B, 8)
+        z = n * np.uint64(0x9E3779B97F4A7C15) + key  # wraps around, as it should
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
-        return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        top: npt.NDArray[np.float64] = (z >> np.uint64(11)).astype(np.float64)
+        return top * 2.0**-53
 
 
 def normalised(images_nchw: Tensor, spec: PreprocessSpec) -> Tensor:

@@ -101,9 +101,10 @@ def hashes_from_hex(values: Sequence[str]) -> Uint8Array:
 
 def _stamps_in_turn(paths: Sequence[Path]) -> Int64Array:
     stamps = np.stack([stamp_of(path) for path in paths])
-    for position in np.flatnonzero(stamps[:, 0] == NO_STAMP):
+    gone = np.flatnonzero(stamps[:, 0] == NO_STAMP)
+    if len(gone):
         raise ImageError(
-            f"{str(paths[position])!r} is not there any more, expected a picture; restore the file "
+            f"{str(paths[int(gone[0])])!r} is not there any more, expected a picture; restore the file "
             "or take it off the list"
         )
     return stamps
