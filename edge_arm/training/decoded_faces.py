@@ -28,6 +28,7 @@ from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
 from edge_arm.runtime.storage import storage_error
 from edge_arm.training.face_cache import StoredFaces, cached_faces
+from edge_arm.training.mapped_pixels import mapped_pixels
 
 LARGEST_IN_MEMORY_BYTES = 2 * 1000**3
 """Without a cache, sets above this go to a temporary file that is mapped into memory."""
@@ -201,8 +202,7 @@ def _stored(
             file.flush()
         except OSError as error:
             raise storage_error(store.scratch, error) from error
-        mapped: Uint8Array = np.memmap(file, np.uint8, mode="c", shape=shape)
-        yield StoredFaces(mapped, tuple(hashes))
+        yield StoredFaces(mapped_pixels(file, shape), tuple(hashes))
 
 
 def _decode(

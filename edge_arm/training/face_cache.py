@@ -49,6 +49,7 @@ from edge_arm.training.file_stamps import (
     stamps_of,
     trusted,
 )
+from edge_arm.training.mapped_pixels import mapped_pixels
 
 SCHEMA_VERSION = 1
 SPARE_BYTES = 64 * 1000**2
@@ -265,8 +266,8 @@ def _made(cache: _Cache, progress: Callable[[int], None] | None) -> StoredFaces:
 def _mapped(cache: _Cache, record: _Record) -> StoredFaces:
     path = cache.folder / record.pixels_name
     try:
-        # Copy on write: PyTorch warns of arrays that it must not write to.
-        images: Uint8Array = np.memmap(path, np.uint8, mode="c", shape=cache.shape)
+        with path.open("rb") as file:
+            images = mapped_pixels(file, cache.shape)
     except (OSError, ValueError) as error:
         raise StorageError(
             f"cannot map {str(path)!r} into memory ({error}), expected a file of "
