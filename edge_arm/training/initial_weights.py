@@ -8,32 +8,18 @@ ARM from ours. The classifier never is: another data set's classes may stand in 
 
 from __future__ import annotations
 
-import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from edge_arm.model.fer_model import FerModel
+from edge_arm.model.weights_file import our_name, tensors_from_file
 from edge_arm.runtime.errors import CheckpointError
 from edge_arm.runtime.storage import sha256_of_file
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "model.", "encoder.")
-# Positions in nn.Sequential(*list(resnet.children())[:-2]): the maximum pool is 3, a ReLU 2.
-_NUMBERED = {
-    "0": "conv1",
-    "1": "bn1",
-    "4": "layer1",
-    "5": "layer2",
-    "6": "layer3",
-    "7": "layer4",
-}
-_BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
+_EXPECTED = "expected a PyTorch or safetensors file of ResNet-18 weights; use another --init"
 
 
 @dataclass(frozen=True)
@@ -69,8 +55,8 @@ def load_initial_weights(model: FerModel, path: Path) -> InitialWeights:
     fitting: dict[str, Tensor] = {}
     not_taken: list[str] = []
     stray: list[str] = []
-    for name, value in _read_tensors(path).items():
-        target = _target_name(name)
+    for name, value in tensors_from_file(path, _EXPECTED).items():
+        target = our_name(name)
         if target in wanted and target not in fitting and value.shape == state[target].shape:
             fitting[target] = value
         else:
@@ -100,44 +86,6 @@ def load_initial_weights(model: FerModel, path: Path) -> InitialWeights:
         )
     model.load_state_dict(fitting, strict=False)
     return InitialWeights(sha256_of_file(path), len(fitting), tuple(sorted(not_taken)))
-
-
-def _target_name(name: str) -> str:
-    """The name of a published tensor in our model, if it is a backbone's or ours."""
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    numbered = re.match(r"features\.(\d)\.", name)
-    if numbered and numbered[1] in _NUMBERED:
-        name = f"{_NUMBERED[numbered[1]]}.{name[numbered.end() :]}"
-    name = name.removeprefix("features.")
-    return f"backbone.{name}" if _BACKBONE.match(name) else name
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    expected = "expected a PyTorch or safetensors file of ResNet-18 weights; use another --init"
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load(path.read_bytes())
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {str(path)!r} ({error.strerror or error}), {expected}"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{str(path)!r} was refused by PyTorch's weights_only=True: it is damaged, or holds "
-            "more than weights and reading it could run code; expected a state_dict alone; save it "
-            "again as safetensors where you trust it"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"cannot read {str(path)!r} ({reason}), {expected}") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{str(path)!r} holds a {type(content).__name__}, {expected}")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _first(names: list[str]) -> str:

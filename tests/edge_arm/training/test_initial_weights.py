@@ -54,6 +54,13 @@ _FORMS: dict[str, Callable[[], Any]] = {
     "torchvision": _torchvision,
     "module": lambda: {"module." + name: value for name, value in _torchvision().items()},
     "state_dict": lambda: {"state_dict": _torchvision(), "epoch": 3},
+    # resnet18_msceleb.pth, as SCN and DAN load it.
+    "msceleb": lambda: {
+        "state_dict": {"module." + name: value for name, value in _torchvision().items()},
+        "epoch": 90,
+        "arch": "resnet18",
+        "best_prec1": torch.tensor(0.9),
+    },
     "model_state_dict": lambda: {"model_state_dict": _torchvision()},
     "features": lambda: {"features." + name: value for name, value in _backbone().items()},
     "numbered": _numbered,
@@ -70,6 +77,12 @@ def test_the_backbone_is_taken_from_every_published_form(tmp_path: Path, form: s
     state = model.backbone.state_dict()
     assert all(torch.equal(state[name], value) for name, value in _backbone().items())
     assert loaded.taken in (120, 100)  # 20 BatchNorms, each with a counter
+
+
+def test_files_of_pytorch_before_its_zip_format_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18-5c106cde.pth"
+    torch.save(_torchvision(), path, _use_new_zipfile_serialization=False)
+    assert load_initial_weights(_model(), path).taken == 120
 
 
 def test_the_classifier_stays_as_it_was_and_is_listed(tmp_path: Path) -> None:
