@@ -22,6 +22,7 @@ from edge_arm.cli.data import data_app
 from edge_arm.cli.demo import demo
 from edge_arm.cli.doctor import doctor
 from edge_arm.cli.export import export
+from edge_arm.cli.import_checkpoint import import_checkpoint
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
 from edge_arm.cli.train import train
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (demo, train, export, calibrate, build, measure, inspect, doctor):
     app.command()(command)
+app.command("import")(import_checkpoint)
 app.add_typer(data_app, name="data")
 
 _DEBUG_HELP = "Show the Python traceback of an error."
