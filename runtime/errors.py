@@ -7,6 +7,7 @@ One tree, so that a caller can catch as much or as little as it wants::
     ├── DataError             faces and labels: folders, lists, pictures
     │   └── ImageError        one picture that cannot be read
     ├── StorageError          nothing could be written: disk full, read-only, taken
+    ├── LostProcessError      several processes train together, and one has gone
     ├── CheckpointError       a file that is not a checkpoint of this model
     ├── BundleError           manifest, hashes, versions of a bundle
     ├── ExportError           the exported graph does not do what the model does
@@ -41,6 +42,10 @@ class ImageError(DataError):
 
 class StorageError(EdgeArmError):
     """A result could not be written."""
+
+
+class LostProcessError(EdgeArmError):
+    """A process that trains together with others has lost one of them."""
 
 
 class CheckpointError(EdgeArmError):

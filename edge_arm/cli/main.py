@@ -25,6 +25,7 @@ from edge_arm.cli.export import export
 from edge_arm.cli.import_checkpoint import import_checkpoint
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
+from edge_arm.cli.processes import speaks_for_all
 from edge_arm.cli.train import train
 from edge_arm.runtime.errors import EdgeArmError
 
@@ -116,7 +117,8 @@ def _other_error(error: Exception, debug: bool) -> int:
     exit_code = getattr(error, "exit_code", None)
     show = getattr(error, "show", None)
     if isinstance(exit_code, int) and callable(show):
-        show()
+        if speaks_for_all():
+            show()
         return exit_code
     if type(error).__name__ == "Abort":
         return _say("interrupted", 130)

@@ -12,6 +12,8 @@ Shapes: N batch, h features' size, g = (16h - 32) / 8 + 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +38,11 @@ def arm_grid(feature_size: int) -> int:
     return (UPSCALE * feature_size - KERNEL) // STRIDE + 1
 
 
+def mean_of_batch(unique: Tensor) -> Tensor:
+    """What the faces of a batch share, (g, g), from what is particular to each, (N, g, g)."""
+    return unique.mean(dim=0)
+
+
 class Arm(nn.Module):
     """Feature arrangement, de-albino and sharing affinity.
 
@@ -44,13 +51,19 @@ class Arm(nn.Module):
 
     Args:
         feature_size: h.
+
+    Attributes:
+        batch_mean: how a training batch's mean is taken; over all processes, where there are
+            several (global_statistics.py).
     """
 
     generic: Tensor
+    batch_mean: Callable[[Tensor], Tensor]
 
     def __init__(self, feature_size: int) -> None:
         super().__init__()
         self.grid = arm_grid(feature_size)
+        self.batch_mean = mean_of_batch
         self.arrangement = nn.PixelShuffle(UPSCALE)
         self.de_albino = nn.Conv2d(1, 1, KERNEL, stride=STRIDE, bias=False)
         self.bn = nn.BatchNorm2d(MAPS)
@@ -103,7 +116,7 @@ class Arm(nn.Module):
         unique = self.unique(features)
         if not self.training:
             return self.share(unique, self.generic)
-        batch_mean = unique.mean(dim=0)
+        batch_mean = self.batch_mean(unique)
         with torch.no_grad():
             self.generic.lerp_(batch_mean.detach().to(self.generic.dtype), MOMENTUM)
         return self.share(unique, batch_mean)

@@ -40,14 +40,15 @@ class Arithmetic:
             yield
 
 
-def arithmetic_for(device: Device) -> Arithmetic:
+def arithmetic_for(device: Device, local_rank: int = 0) -> Arithmetic:
     """The fastest sound arithmetic of this machine.
 
     Args:
         device: what was asked for.
+        local_rank: which of the processes on this machine asks; each takes a GPU of its own.
 
     Raises:
-        UsageError: if a GPU was asked for and PyTorch sees none.
+        UsageError: if a GPU was asked for and PyTorch sees none, or fewer than processes.
     """
     has_gpu = torch.cuda.is_available()
     if device is Device.CUDA and not has_gpu:
@@ -57,8 +58,18 @@ def arithmetic_for(device: Device) -> Arithmetic:
             "build of PyTorch; use --device cpu"
         )
     if has_gpu and device is not Device.CPU:
+        gpus = torch.cuda.device_count()
+        if local_rank >= gpus:
+            raise UsageError(
+                f"got at least {local_rank + 1} processes on a machine with {gpus} GPUs, expected "
+                f"one for each GPU; use torchrun --nproc-per-node {gpus}, or --device cpu"
+            )
+        # Batches have at most two sizes, so trying cuDNN's ways out for each of them pays.
+        torch.backends.cudnn.benchmark = True
+        torch.cuda.set_device(local_rank)
         return Arithmetic(
-            torch.device("cuda"), torch.cuda.is_bf16_supported(including_emulation=False)
+            torch.device("cuda", local_rank),
+            torch.cuda.is_bf16_supported(including_emulation=False),
         )
     return Arithmetic(torch.device("cpu"), _cpu_has_bfloat16())
 

@@ -1,4 +1,4 @@
-"""One pass over the training faces, and one over the validation faces.
+"""How an epoch is cut into steps, and how it is judged.
 
 Shapes: N faces, B batch, C classes.
 """
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from edge_arm.model.fer_model import FerModel
 from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.training.arithmetic import Arithmetic
 from edge_arm.training.augmentation import normalised
-from edge_arm.training.decoded_faces import DecodedFaces
+from edge_arm.training.distributed import World
+from edge_arm.training.feed import Feed
 
 _EVALUATION_BATCH = 64
 
@@ -40,20 +40,6 @@ class Evaluation:
     loss: float
 
 
-def natural_order(num_faces: int, seed: int) -> EpochOrder:
-    """Every face once in each epoch, in a random order.
-
-    Args:
-        num_faces: N.
-        seed: of the training.
-    """
-
-    def order(epoch: int) -> npt.NDArray[np.int64]:
-        return np.random.default_rng([seed, epoch]).permutation(num_faces).astype(np.int64)
-
-    return order
-
-
 def batches_of_epoch(order: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:
     """The faces of each step of an epoch.
 
@@ -70,54 +56,31 @@ def batches_of_epoch(order: npt.NDArray[np.int64], batch_size: int) -> list[npt.
     return np.array_split(order, -(-len(order) // batch_size))
 
 
-def training_step(
-    model: FerModel,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    targets: Tensor,
-    *,
-    arithmetic: Arithmetic,
-) -> Tensor:
-    """Learn from one batch.
-
-    Args:
-        model: in training mode.
-        optimizer: of its parameters.
-        x: (B, 3, S, S) float32, augmented and normalised.
-        targets: (B,) int64.
-        arithmetic: what computes.
-
-    Returns:
-        The sum of the faces' losses, on the device, so that a GPU need not be waited for.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    with arithmetic.autocast():
-        logits = model(x)  # (B, C)
-    loss = F.cross_entropy(logits, targets)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.detach() * len(targets)
-
-
 def evaluate(
-    model: FerModel, faces: DecodedFaces, spec: PreprocessSpec, arithmetic: Arithmetic
+    model: FerModel, feed: Feed, spec: PreprocessSpec, arithmetic: Arithmetic, *, world: World
 ) -> Evaluation:
     """Accuracy and loss, as the model will be used: no augmentation, stored averages.
 
+    Every process takes its part of the faces; all get the same answer.
+
     Args:
         model: left in evaluation mode.
-        faces: N of them.
+        feed: of N faces.
         spec: the input.
         arithmetic: what computes.
+        world: the processes.
     """
     model.eval()
-    correct, loss_sum = 0, 0.0
+    faces = len(feed.faces)
+    mine = np.arange(faces)[world.part(faces)]
+    steps = [mine[at : at + _EVALUATION_BATCH] for at in range(0, len(mine), _EVALUATION_BATCH)]
+    # Added up on the device: to look at a number in between is to wait for a GPU.
+    correct, loss_sum = torch.zeros(2, dtype=torch.float64, device=arithmetic.device)
     with torch.inference_mode():
-        for start in range(0, len(faces), _EVALUATION_BATCH):
-            positions = np.arange(start, min(start + _EVALUATION_BATCH, len(faces)))
-            images, targets = faces.batch(positions, arithmetic.device)
+        for images, targets in feed.batches(steps):
             with arithmetic.autocast():
                 logits = model(normalised(images, spec))  # (B, C)
-            correct += int((logits.argmax(1) == targets).sum())
-            loss_sum += float(F.cross_entropy(logits, targets, reduction="sum"))
-    return Evaluation(correct / len(faces), loss_sum / len(faces))
+            correct += (logits.argmax(1) == targets).sum()
+            loss_sum += F.cross_entropy(logits, targets, reduction="sum")
+    right, loss = world.summed([float(correct), float(loss_sum)])
+    return Evaluation(right / faces, loss / faces)

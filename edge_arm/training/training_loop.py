@@ -7,25 +7,26 @@ import math
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from edge_arm.model.fer_model import FerModel
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.preprocess import PreprocessSpec
-from edge_arm.training.arithmetic import Arithmetic
 from edge_arm.training.augmentation import Places, augmented
-from edge_arm.training.decoded_faces import DecodedFaces
-from edge_arm.training.epoch import EpochOrder, batches_of_epoch, evaluate, training_step
+from edge_arm.training.distributed import World
+from edge_arm.training.epoch import EpochOrder, batches_of_epoch, evaluate
+from edge_arm.training.feed import Feed, Positions
 from edge_arm.training.interruption import Interruption, interruption
+from edge_arm.training.learner import Learner, restored
 from edge_arm.training.observer import EpochMetrics, Observer, Plan
-from edge_arm.training.resume_state import Best, Identity, Position, restore_state, save_state
+from edge_arm.training.resume_state import Best, Identity, Position, save_state
 from edge_arm.training.training_config import TrainingConfig
 
 SAVE_EVERY_SECONDS = 120.0
@@ -40,22 +41,22 @@ class Run:
 
     Attributes:
         config: the recipe.
-        arithmetic: what computes.
         faces: to learn from.
         order: which of them are seen in an epoch, and in which order.
         validation: faces that choose the epoch.
         spec: the input.
+        observers: are told how it goes, by the first process alone.
     """
 
     config: TrainingConfig
-    arithmetic: Arithmetic
-    faces: DecodedFaces
+    faces: Feed
     order: EpochOrder
-    validation: DecodedFaces
+    validation: Feed
     spec: PreprocessSpec
+    observers: Sequence[Observer] = ()
 
-    def batches(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """Positions of the faces of each step of an epoch, counted from 0."""
+    def batches(self, epoch: int) -> list[Positions]:
+        """Positions of the faces of each step of an epoch, counted from 0, of all processes."""
         return batches_of_epoch(self.order(epoch), self.config.batch_size)
 
 
@@ -72,38 +73,27 @@ class Trained:
     metrics: dict[str, Any]
 
 
-def trained(
-    run: Run,
-    model: FerModel,
-    *,
-    identity: Identity,
-    state_path: Path,
-    observers: Sequence[Observer],
-) -> Trained:
+def trained(run: Run, learner: Learner, *, identity: Identity, state_path: Path) -> Trained:
     """Train a model to the end, from where an interrupted training left it if there is one.
 
     Args:
         run: what to do.
-        model: as it was initialised; changed in place.
+        learner: as it was initialised; changed in place.
         identity: of the training, for its state on disk.
-        state_path: of that state.
-        observers: are told how it goes.
+        state_path: of that state; only the first process reads and writes it.
 
     Raises:
-        UsageError: if the loss is no longer finite.
+        UsageError: if there are fewer faces in a step than processes, or the loss is no longer
+            finite.
         CheckpointError: if the state of the interrupted training does not fit.
         StorageError: if the state cannot be written.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the state was saved.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM to any of the processes, after the state was saved.
     """
-    config, device = run.config, run.arithmetic.device
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Fused: the loop over 62 tensors costs 5 per cent of a step on a small CPU.
-    optimizer = torch.optim.Adam(
-        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    config, world = run.config, learner.world
+    _require_a_face_each(run, world)
     position, best_state = Position(), dict[str, Tensor]()
-    if state_path.exists():
-        position, best_state = restore_state(state_path, identity, model=model, optimizer=optimizer)
+    if world.of_first(state_path.exists()):
+        position, best_state = restored(learner, state_path, identity)
         _log.info(
             "going on in epoch %d of %d, after step %d",
             position.epoch + 1,
@@ -112,40 +102,57 @@ def trained(
         )
     elif config.resume:
         _log.info("no interrupted training at %r, starting from the beginning", str(state_path))
-    _log.info("training on %s", run.arithmetic.name)
-    _begin(run, position, observers)
+    _log.info(
+        "training on %s%s",
+        learner.arithmetic.name,
+        f", {world.size} processes" if world.size > 1 else "",
+    )
+    _begin(run, position)
     last_saved = time.perf_counter()
     with interruption() as stop:
         while position.epoch < config.epochs:
-            position = _epoch(run, model, optimizer, position, stop=stop, observers=observers)
+            position = _epoch(run, learner, position, stop)
             if position.batch == len(run.batches(position.epoch)):
-                position, metrics = _validated(run, model, position)
-                if metrics.is_best:
-                    best_state = _copy_of_state(model)
-                for observer in observers:
+                position, metrics = _validated(run, learner, position)
+                if metrics.is_best and world.is_first:
+                    best_state = _copy_of_state(learner.model)
+                for observer in run.observers:
                     observer.on_epoch(metrics)
+            stopping = world.any(stop.requested)
             due = time.perf_counter() - last_saved > SAVE_EVERY_SECONDS
-            if stop.requested or (due and position.epoch < config.epochs):
+            if world.is_first and (stopping or (due and position.epoch < config.epochs)):
                 save_state(
                     state_path,
                     identity,
                     position,
-                    model=model,
-                    optimizer=optimizer,
+                    model=learner.model,
+                    optimizer=learner.optimizer,
                     best_state=best_state,
                 )
                 last_saved = time.perf_counter()
-            if stop.requested:
-                _log.warning(
+            if stopping:
+                world.wait_for_all()  # whoever leaves first, has the others ended
+                _log.log(
+                    logging.WARNING if world.is_first else logging.DEBUG,
                     "interrupted in epoch %d; the state is in %r, go on with --resume",
                     min(position.epoch + 1, config.epochs),
                     str(state_path),
                 )
                 raise KeyboardInterrupt
-    return _final(run, model, position, best_state)
+    return _final(run, learner, position, best_state)
 
 
-def _begin(run: Run, position: Position, observers: Sequence[Observer]) -> None:
+def _require_a_face_each(run: Run, world: World) -> None:
+    smallest = min(len(batch) for batch in run.batches(0))
+    if smallest < world.size:
+        raise UsageError(
+            f"got a step of {smallest} faces for {world.size} processes, expected at least one for "
+            "each; raise --batch-size, which counts the faces of all processes together, or start "
+            "fewer"
+        )
+
+
+def _begin(run: Run, position: Position) -> None:
     of_epoch = [len(batch) for batch in run.batches(position.epoch)]
     plan = Plan(
         epochs=run.config.epochs,
@@ -153,44 +160,41 @@ def _begin(run: Run, position: Position, observers: Sequence[Observer]) -> None:
         epochs_done=position.epoch,
         faces_done=position.epoch * sum(of_epoch) + sum(of_epoch[: position.batch]),
     )
-    for observer in observers:
+    for observer in run.observers:
         observer.on_begin(plan)
 
 
-def _epoch(
-    run: Run,
-    model: FerModel,
-    optimizer: torch.optim.Optimizer,
-    position: Position,
-    *,
-    stop: Interruption,
-    observers: Sequence[Observer],
-) -> Position:
+def _epoch(run: Run, learner: Learner, position: Position, stop: Interruption) -> Position:
     """Work on an epoch until it is done, somebody asks to stop, or it is time to save."""
-    config, device = run.config, run.arithmetic.device
-    for group in optimizer.param_groups:
+    config, world, device = run.config, learner.world, learner.arithmetic.device
+    for group in learner.optimizer.param_groups:
         group["lr"] = config.learning_rate_in(position.epoch)
-    model.train()
+    learner.model.train()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     batches = run.batches(position.epoch)
     # Where each face stands in the epoch, whatever the batches are: its augmentation follows.
     places = batches_of_epoch(np.arange(sum(len(batch) for batch in batches)), config.batch_size)
     # Summed in float64 on the device, step by step, so that a pause in between changes nothing.
-    loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=device)
+    before = position.loss_sum if world.is_first else 0.0
+    loss_sum = torch.tensor(before, dtype=torch.float64, device=device)
     started, waited, done = time.perf_counter(), 0.0, position.batch
-    for number in range(position.batch, len(batches)):
-        asked = time.perf_counter()
-        images, targets = run.faces.batch(batches[number], device)
-        waited += time.perf_counter() - asked
-        x = augmented(images, run.spec, Places(config.seed, position.epoch, places[number]))
-        loss_sum += training_step(model, optimizer, x, targets, arithmetic=run.arithmetic)
-        done = number + 1
-        for observer in observers:
-            observer.on_step(len(batches[number]))
-        if stop.requested or time.perf_counter() - started > SAVE_EVERY_SECONDS:
-            break
-    loss = float(loss_sum)  # waits for a GPU, so the clock is read after it
+    mine = [batch[world.part(len(batch))] for batch in batches[done:]]
+    with closing(run.faces.batches(mine)) as fed:
+        for batch, place in zip(batches[done:], places[done:], strict=True):
+            asked = time.perf_counter()
+            images, targets = next(fed)
+            waited += time.perf_counter() - asked
+            changes = Places(config.seed, position.epoch, place[world.part(len(place))])
+            x = augmented(images, run.spec, changes)
+            loss_sum += learner.step(x, targets, faces=len(batch))
+            done += 1
+            for observer in run.observers:
+                observer.on_step(len(batch))
+            due = time.perf_counter() - started > SAVE_EVERY_SECONDS
+            if world.any(stop.requested or (due and world.is_first)):
+                break
+    loss = world.summed([float(loss_sum)])[0]  # waits for a GPU, so the clock is read after it
     return replace(
         position,
         batch=done,
@@ -200,7 +204,7 @@ def _epoch(
     )
 
 
-def _validated(run: Run, model: FerModel, position: Position) -> tuple[Position, EpochMetrics]:
+def _validated(run: Run, learner: Learner, position: Position) -> tuple[Position, EpochMetrics]:
     """End an epoch: measure it, and say whether it is the best one so far."""
     faces = sum(len(batch) for batch in run.batches(position.epoch))
     train_loss = position.loss_sum / faces
@@ -210,7 +214,9 @@ def _validated(run: Run, model: FerModel, position: Position) -> tuple[Position,
             "train again with a lower --lr"
         )
     started = time.perf_counter()
-    result = evaluate(model, run.validation, run.spec, run.arithmetic)
+    result = evaluate(
+        learner.model, run.validation, run.spec, learner.arithmetic, world=learner.world
+    )
     improved = position.best is None or position.best.is_worse_than(result.accuracy, result.loss)
     best = Best(position.epoch, result.accuracy, result.loss) if improved else position.best
     metrics = EpochMetrics(
@@ -225,7 +231,7 @@ def _validated(run: Run, model: FerModel, position: Position) -> tuple[Position,
         seconds=position.seconds,
         waited_seconds=position.waited_seconds,
         validation_seconds=time.perf_counter() - started,
-        peak_memory_bytes=_peak_memory_bytes(run.arithmetic.device),
+        peak_memory_bytes=_peak_memory_bytes(learner.arithmetic.device),
     )
     _log.info(
         "epoch %d/%d: training loss %.4f, validation loss %.4f, validation accuracy %.4f%s; "
@@ -249,14 +255,20 @@ def _peak_memory_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
-def _final(run: Run, model: FerModel, position: Position, best_state: dict[str, Tensor]) -> Trained:
+def _final(
+    run: Run, learner: Learner, position: Position, best_state: dict[str, Tensor]
+) -> Trained:
     assert position.best is not None, "at least one epoch is validated"
-    model.load_state_dict(best_state)
+    model = learner.model
+    if learner.world.is_first:
+        model.load_state_dict(best_state)
+    learner.world.take_over(model.state_dict().values())
     # The epoch was chosen in the training's arithmetic; what is written down is float32's, which
     # is what the exported model computes.
-    exact = evaluate(model, run.validation, run.spec, replace(run.arithmetic, mixed=False))
+    precise = replace(learner.arithmetic, mixed=False)
+    exact = evaluate(model, run.validation, run.spec, precise, world=learner.world)
     return Trained(
-        best_state,
+        _copy_of_state(model),
         {
             "validation_accuracy": exact.accuracy,
             "validation_loss": exact.loss,
