@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from edge_arm.cli.processes import by_several_processes
 
 
 class _Head(str, Enum):
@@ -26,6 +29,7 @@ class _Device(str, Enum):
     CUDA = "cuda"
 
 
+@by_several_processes
 def train(
     data: Annotated[
         str, typer.Option(help="Data set: rafdb, folder, synthetic, ... (edge-arm data --help).")
@@ -37,7 +41,10 @@ def train(
         "build/checkpoint.safetensors"
     ),
     epochs: Annotated[int, typer.Option(help="Passes over the training faces.")] = 70,
-    batch_size: Annotated[int, typer.Option(help="Faces per step; less where memory ends.")] = 256,
+    batch_size: Annotated[
+        int,
+        typer.Option(help="Faces per step, of all processes together; less where memory ends."),
+    ] = 256,
     image_size: Annotated[int, typer.Option(help="Pixels; a multiple of 16.")] = 224,
     head: Annotated[_Head, typer.Option(help="arm, or pool for plain ResNet-18.")] = _Head.ARM,
     init: Annotated[
@@ -102,6 +109,7 @@ def train(
     from edge_arm.data.registry import remember_root, resolve_root
     from edge_arm.data.training_parts import training_parts
     from edge_arm.model.config import Head
+    from edge_arm.training.distributed import launched_world
     from edge_arm.training.learning_curves import curves_path
     from edge_arm.training.metrics_log import metrics_path
     from edge_arm.training.samplers import Sampler
@@ -122,16 +130,23 @@ def train(
         device=Device(device.value),
         cache=None if no_cache else cache,
     )
+    world = launched_world()
     folder = resolve_root(data, root)
     train_index, validation_index = training_parts(data, folder, fraction=val_fraction, seed=seed)
     started = time.perf_counter()
     num_faces = len(train_index) + len(validation_index)
-    with training_watchers(out, num_faces, tensorboard=tensorboard) as watchers:
+    watched = training_watchers(out, num_faces, tensorboard=tensorboard)
+    with watched if world.is_first else nullcontext([]) as watchers:
         try:
-            checkpoint = train_model(train_index, validation_index, config, out, watchers)
+            checkpoint = train_model(
+                train_index, validation_index, config, out, watchers, world=world
+            )
         except KeyboardInterrupt:
-            remember_root(data, folder)  # so that --resume finds the faces
+            if world.is_first:
+                remember_root(data, folder)  # so that --resume finds the faces
             raise
+    if not world.is_first:
+        return
     remember_root(data, folder)
     metrics = checkpoint.metrics
     minutes = (time.perf_counter() - started) / 60

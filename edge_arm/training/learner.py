@@ -8,6 +8,7 @@ are computed, so that every process makes the same step from the same weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -21,6 +22,13 @@ from edge_arm.training.arithmetic import Arithmetic
 from edge_arm.training.distributed import World, step_group
 from edge_arm.training.resume_state import Identity, Position, restore_state
 from edge_arm.training.training_config import TrainingConfig
+
+# PyTorch 2.13 renamed it and warns of the old name.
+_BUFFERS_IN_EVERY_STEP = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ def learner_for(
             with_global_statistics(model, group),
             device_ids=[device] if device.type == "cuda" else None,
             process_group=group,
-            broadcast_buffers=False,  # the same everywhere, being of the global batch
+            # The same everywhere, being of the global batch.
+            **{_BUFFERS_IN_EVERY_STEP: False},
         )
     return Learner(model, stepped, optimizer, arithmetic, world)
 
