@@ -15,19 +15,22 @@ Advance = Callable[[int], None]
 
 
 @contextmanager
-def progress_bar(description: str, total: int, unit: str = "images") -> Iterator[Advance]:
+def progress_bar(
+    description: str, total: int, unit: str = "images", *, before: int = 0
+) -> Iterator[Advance]:
     """A bar with rate and time left; the block calls what it gets with every step.
 
     Args:
         description: what is being done.
         total: number of steps in all.
         unit: what a step is.
+        before: number of steps that an earlier run did; they count as done, not as quick.
 
     Yields:
         A function that moves the bar on by a number of steps.
     """
     if not sys.stderr.isatty():
-        yield _LineProgress(description, total, unit).advance
+        yield _LineProgress(description, total, unit, before=before).advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -40,7 +43,7 @@ def progress_bar(description: str, total: int, unit: str = "images") -> Iterator
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bar:
-        task = bar.add_task(description, total=total, rate="")
+        task = bar.add_task(description, total=total, completed=before, rate="")
         started = time.perf_counter()
         done = 0
 
@@ -54,10 +57,10 @@ def progress_bar(description: str, total: int, unit: str = "images") -> Iterator
 
 
 class _LineProgress:
-    def __init__(self, description: str, total: int, unit: str) -> None:
+    def __init__(self, description: str, total: int, unit: str, *, before: int = 0) -> None:
         self._description, self._total, self._unit = description, total, unit
-        self._done = 0
-        self._next_tenth = 1
+        self._done = self._before = before
+        self._next_tenth = before * 10 // total + 1 if total > 0 else 1
         self._started = time.perf_counter()
 
     def advance(self, steps: int) -> None:
@@ -66,9 +69,10 @@ class _LineProgress:
             return
         self._next_tenth = self._done * 10 // self._total + 1
         seconds = max(time.perf_counter() - self._started, 1e-9)
-        left = seconds * (self._total - self._done) / max(self._done, 1)
+        rate = (self._done - self._before) / seconds
+        left = (self._total - self._done) / max(rate, 1e-9)
         sys.stderr.write(
             f"{self._description}: {self._done}/{self._total} {self._unit}, "
-            f"{self._done / seconds:.0f} {self._unit}/s, {max(left, 0):.0f} s left\n"
+            f"{rate:.0f} {self._unit}/s, {max(left, 0):.0f} s left\n"
         )
         sys.stderr.flush()

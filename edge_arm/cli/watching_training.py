@@ -49,13 +49,13 @@ def _bars(num_faces: int) -> Iterator[Observer]:
     from edge_arm.training.observer import Observer
 
     with ExitStack() as decoding, ExitStack() as training:
-        decoded = decoding.enter_context(progress_bar("decoding", num_faces))
+        decoded = decoding.enter_context(progress_bar("reading faces", num_faces))
         advance: list[Callable[[int], None]] = []
 
         def begun(plan: Plan) -> None:
             decoding.close()
-            bar = progress_bar("training", plan.epochs * plan.faces_per_epoch)
+            total = plan.epochs * plan.faces_per_epoch
+            bar = progress_bar("training", total, before=plan.faces_done)
             advance.append(training.enter_context(bar))
-            advance[0](plan.faces_done)
 
         yield Observer(on_decoded=decoded, on_begin=begun, on_step=lambda faces: advance[0](faces))

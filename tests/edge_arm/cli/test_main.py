@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def test_progress_in_a_log_file_is_a_line_every_tenth(
     assert len(lines) == 10
     assert lines[0].startswith("reading: 100/1000 images")
     assert lines[-1].startswith("reading: 1000/1000 images")
+
+
+def test_what_an_earlier_run_did_counts_as_done_but_not_as_quick(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.progress_bar("training", 10**9, before=9 * 10**8) as advance:
+        time.sleep(0.05)
+        advance(10**8)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("training: 1000000000/1000000000 images, ")
+    # A tenth of it in 0.05 s or more; with the rest it would be ten times as quick.
+    assert int(line.split(", ")[1].split()[0]) <= 10**8 / 0.05
 
 
 BROKEN_PIPE = """
