@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_arm.cli.processes import speaks_for_all
+
 if TYPE_CHECKING:
     from edge_arm.training.observer import Observer, Plan
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 def training_watchers(
     out: Path, num_faces: int, *, tensorboard: Path | None = None
 ) -> Iterator[list[Observer]]:
-    """Everybody who is told how a training goes.
+    """Everybody who is told how a training goes; of several processes the first one alone tells.
 
     Args:
         out: the checkpoint; metrics and curves lie beside it.
@@ -28,6 +30,9 @@ def training_watchers(
     from edge_arm.training.learning_curves import curves_path, learning_curves
     from edge_arm.training.metrics_log import metrics_log, metrics_path
 
+    if not speaks_for_all():
+        yield []
+        return
     with ExitStack() as watching:
         watchers = [
             watching.enter_context(_bars(num_faces)),

@@ -314,7 +314,10 @@ def _write_record(cache: _Cache, record: _Record) -> None:
 
 def _remove_old(cache: _Cache) -> None:
     """Make room: what is not valid any more, and what a killed process left."""
-    cache.record_path.unlink(missing_ok=True)  # first, so that it never names what is gone
+    try:
+        cache.record_path.unlink(missing_ok=True)  # first, so that it never names what is gone
+    except OSError as error:
+        raise storage_error(cache.record_path, error) from error
     for pattern in (f"{cache.name}.*.pixels", f".{cache.name}.*.pixels"):
         for path in cache.folder.glob(pattern):
             with suppress(OSError):
