@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,8 @@ from typing import Annotated
 import typer
 
 from edge_arm.cli.processes import by_several_processes
+
+DEFAULT_OUT = Path("build/checkpoint.safetensors")
 
 
 class _Head(str, Enum):
@@ -37,9 +38,7 @@ def train(
     root: Annotated[
         Path | None, typer.Option(help="Its folder; remembered for the commands that follow.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = Path(
-        "build/checkpoint.safetensors"
-    ),
+    out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = DEFAULT_OUT,
     epochs: Annotated[int, typer.Option(help="Passes over the training faces.")] = 70,
     batch_size: Annotated[
         int,
@@ -92,6 +91,15 @@ def train(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Folder to write TensorBoard's files to, one per training.")
     ] = None,
+    ablation: Annotated[
+        bool,
+        typer.Option(
+            "--ablation",
+            help="Train plain ResNet-18, the parts of ARM and ARM alike, and write the table; "
+            "finished trainings are kept. --out is a folder then.",
+        ),
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head of --ablation.")] = 3,
 ) -> None:
     """Train ResNet-18 + ARM as the paper's authors do, and keep the best epoch.
 
@@ -133,10 +141,23 @@ def train(
     world = launched_world()
     folder = resolve_root(data, root)
     train_index, validation_index = training_parts(data, folder, fraction=val_fraction, seed=seed)
+    if ablation:
+        from edge_arm.cli.ablation import ABLATION_FOLDER, require_alone, train_ablation
+
+        require_alone(world)
+        train_ablation(
+            (train_index, validation_index),
+            config,
+            folder=folder,
+            out=ABLATION_FOLDER if out == DEFAULT_OUT else out,
+            num_seeds=seeds,
+            tensorboard=tensorboard,
+        )
+        remember_root(data, folder)
+        return
     started = time.perf_counter()
     num_faces = len(train_index) + len(validation_index)
-    watched = training_watchers(out, num_faces, tensorboard=tensorboard)
-    with watched if world.is_first else nullcontext([]) as watchers:
+    with training_watchers(out, num_faces, tensorboard=tensorboard) as watchers:
         try:
             checkpoint = train_model(
                 train_index, validation_index, config, out, watchers, world=world
