@@ -10,6 +10,7 @@ from rich.table import Table
 
 from edge_arm.runtime.report.compare import Change, Comparison
 from edge_arm.runtime.report.findings import alarms, findings
+from edge_arm.runtime.report.published import published_sentence
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.sections_origin import change_text, comparison_sentence
 from edge_arm.runtime.report.text import (
@@ -52,6 +53,7 @@ def print_report(
     console.print(verdict_sentence(report), soft_wrap=True)
     lines: list[str | None] = [f"ALARM: {line}" for line in alarms(report)]
     lines += [*gate_remarks(report), *findings(report)]
+    lines.append(published_sentence(report.data.name, len(report.labels)))
     if comparison is not None:
         lines += _changes(comparison)
     lines += [*report.not_measured, speed_note(report)]

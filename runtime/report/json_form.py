@@ -19,6 +19,7 @@ from edge_arm.runtime.explanation import DropSource
 from edge_arm.runtime.flips import FlippedFace
 from edge_arm.runtime.leaks import LeakCheck
 from edge_arm.runtime.report.compare import Comparison, comparison_to_json
+from edge_arm.runtime.report.published import published_accuracies
 from edge_arm.runtime.report.reading import SCHEMA_VERSION
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.slices import SliceDrop
@@ -82,6 +83,10 @@ def report_to_json(report: Report) -> dict[str, Any]:
             for drop in report.drops
         ],
         "baselines": [_baseline_to_json(item) for item in report.baselines],
+        "published": [
+            {"model": item.model, "accuracy": item.accuracy, "source": item.source}
+            for item in published_accuracies(report.data.name, len(report.labels))
+        ],
         "batch_invariance": {
             "holds": all(check.holds for check in report.invariance) if report.invariance else None,
             "checks": [_check_to_json(check) for check in report.invariance],

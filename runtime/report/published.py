@@ -32,7 +32,7 @@ _BY_DATA_SET = {
         PublishedAccuracy(_RESNET, 0.9042, _ARM),
         PublishedAccuracy("plain ResNet-18", 0.864, "as papers on RAF-DB print it"),
     ),
-    "affectnet": (PublishedAccuracy(_RESNET, 0.652, _ARM),),
+    "affectnet7": (PublishedAccuracy(_RESNET, 0.652, _ARM),),
     "sfew": (PublishedAccuracy(_RESNET, 0.5871, _ARM),),
 }
 
@@ -48,3 +48,17 @@ def published_accuracies(data_set: str, num_classes: int) -> tuple[PublishedAccu
         num_classes: of the model.
     """
     return _BY_DATA_SET.get(data_set, ()) if num_classes == _NUM_CLASSES else ()
+
+
+def published_sentence(data_set: str, num_classes: int) -> str | None:
+    """The same in a line; None if nothing is known.
+
+    Args:
+        data_set: its name as `--data` takes it.
+        num_classes: of the model.
+    """
+    found = published_accuracies(data_set, num_classes)
+    if not found:
+        return None
+    figures = ", ".join(f"{item.model} {100.0 * item.accuracy:.2f} %" for item in found)
+    return f"Published, paper protocol: {figures}; of other weights, no measure of this model."

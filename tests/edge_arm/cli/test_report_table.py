@@ -12,7 +12,7 @@ from edge_arm.cli.report_table import print_report
 from edge_arm.runtime.backend import BackendInfo
 from edge_arm.runtime.batch_invariance import InvarianceCheck
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
-from edge_arm.runtime.labels import LabelSet
+from edge_arm.runtime.labels import RAFDB, LabelSet
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.predictions import Predictions
 from edge_arm.runtime.report.compare import Change, Comparison, Kind
@@ -89,3 +89,16 @@ def test_of_many_changes_the_most_important_are_printed(
         "INT8 agreement",
     ]
     assert lines[first + 6].strip() == "and 2 more"
+
+
+def test_published_figures_are_printed_for_the_set_that_they_belong_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = report(TARGETS)
+    counts = (300, 300, 0, 0, 0, 0, 0)
+    data = replace(found.data, name="sfew", class_counts=counts)
+    seven = replace(found, labels=RAFDB, data=data)
+    print_report(found, [])
+    assert "Published" not in capsys.readouterr().out
+    print_report(seven, [])
+    assert "Published, paper protocol: ResNet-18 + ARM 58.71 %;" in capsys.readouterr().out

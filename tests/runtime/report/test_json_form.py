@@ -142,6 +142,10 @@ def test_every_part_of_a_whole_report_is_in_it(whole_report: Make) -> None:
         "deployable",
     ]
     assert value["baselines"][2]["accuracy"] == value["reference"]["accuracy"]
+    assert [(item["model"], item["accuracy"]) for item in value["published"]] == [
+        ("ResNet-18 + ARM", 0.9042),
+        ("plain ResNet-18", 0.864),
+    ]
     assert value["batch_invariance"]["holds"] is True
     assert len(value["batch_invariance"]["checks"]) == 18
     assert [item["flips"] for item in value["explanation"]] == [0, 21, 78, 90]
