@@ -152,7 +152,7 @@ def _unpack(csv_path: Path, folder: Path, digest: str) -> None:
         (folder / usage).mkdir()
     number = -1
     for number, (row, fields) in enumerate(_rows(csv_path)):
-        usage = fields.get("usage")
+        usage = fields.get("usage", "")
         try:
             if usage not in SPLIT_OF_USAGE:
                 raise ValueError(_usage_problem(fields))

@@ -78,18 +78,18 @@ def authors_model_from_file(path: Path) -> AuthorsModel:
     missing: list[str] = []
     misshaped: list[str] = []
     for name, like in expected.items():
-        value = found.pop(name, None)
-        if value is None and (name == GENERIC or name.endswith(_COUNTER)):
+        weight = found.pop(name) if name in found else None
+        if weight is None and (name == GENERIC or name.endswith(_COUNTER)):
             # The counters came with PyTorch 0.4.1 and nothing here reads them.
             state[name] = torch.zeros(like.shape, dtype=like.dtype)
-        elif value is None:
+        elif weight is None:
             missing.append(name)
-        elif value.shape != like.shape and (like.ndim or value.shape != (1,)):  # alpha is (1,)
+        elif weight.shape != like.shape and (like.ndim or weight.shape != (1,)):  # alpha is (1,)
             misshaped.append(
-                f"{original[name]} {tuple(value.shape)} instead of {tuple(like.shape)}"
+                f"{original[name]} {tuple(weight.shape)} instead of {tuple(like.shape)}"
             )
         else:
-            state[name] = value.to(like.dtype).reshape(like.shape)
+            state[name] = weight.to(like.dtype).reshape(like.shape)
     problems = [
         f"{what}: {', '.join(names)}"
         for what, names in (
