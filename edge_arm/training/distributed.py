@@ -264,5 +264,5 @@ def _is_of_the_network(error: RuntimeError) -> bool:
 
 def _first_line(error: Exception) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    # gloo begins with a path of its own sources.
-    return line.split("] ", 1)[-1].rstrip(". ")
+    # gloo begins with a place in its own sources and ends with advice to its own developers.
+    return line.split("] ", 1)[-1].split(". ", 1)[0].rstrip(".")

@@ -92,29 +92,29 @@ def train(
         for observer in watching:
             observer.on_decoded(faces)
 
-    with (
-        lost_processes_told(world, state_path),
-        _output_folder(out_path, world),
-        decoded_faces(
+    with lost_processes_told(world, state_path), _output_folder(out_path, world):
+        if _leaves_decoding_to_another(config, world):
+            world.wait_for_all()
+        with decoded_faces(
             train_index,
             validation_index,
             spec=spec,
-            store=FaceStore(config.cache, out_path.parent, makes=world.local_rank == 0),
+            store=FaceStore(config.cache, out_path.parent),
             progress=decoded,
-        ) as (faces, validation),
-    ):
-        order = FaceOrder(config.sampler, train_index.targets, config.seed)
-        _log.info(
-            "sampler %s: %d of %d faces an epoch", order.sampler.value, len(order), len(faces)
-        )
-        data = _data_record(train_index, faces, validation_index, validation)
-        identity = _identity(config, data, started_from)
-        world.wait_for_all()
-        require_same(world, {**identity.values, "arithmetic": arithmetic.name})
-        feeds = feeds_for(faces, validation, arithmetic.device)
-        run = Run(config, feeds[0], order.order, feeds[1], spec, watching)
-        learner = learner_for(model, config, arithmetic, world)
-        best = trained(run, learner, identity=identity, state_path=state_path)
+        ) as (faces, validation):
+            order = FaceOrder(config.sampler, train_index.targets, config.seed)
+            _log.info(
+                "sampler %s: %d of %d faces an epoch", order.sampler.value, len(order), len(faces)
+            )
+            data = _data_record(train_index, faces, validation_index, validation)
+            identity = _identity(config, data, started_from)
+            if not _leaves_decoding_to_another(config, world):
+                world.wait_for_all()
+            require_same(world, {**identity.values, "arithmetic": arithmetic.name})
+            feeds = feeds_for(faces, validation, arithmetic.device)
+            run = Run(config, feeds[0], order.order, feeds[1], spec, watching)
+            learner = learner_for(model, config, arithmetic, world)
+            best = trained(run, learner, identity=identity, state_path=state_path)
     labels = train_index.labels
     versions = {
         "edge-arm": __version__,
@@ -159,6 +159,12 @@ def _initialised(
         f" and {more} more" if more > 0 else "",
     )
     return {**started_from, "init_sha256": loaded.sha256}
+
+
+def _leaves_decoding_to_another(config: TrainingConfig, world: World) -> bool:
+    # Of the processes on a machine the first fills the cache, and the others then read it. They
+    # wait for it where they notice if it ends.
+    return config.cache is not None and world.local_rank > 0
 
 
 @contextmanager

@@ -11,22 +11,30 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 
-def start_together(size: int, *words: str | Path) -> list[subprocess.Popen[str]]:
-    """Start `python WORDS...` in each of `size` processes that know each other."""
+def free_port() -> int:
+    """One that nobody has just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start_together(
+    size: int, *words: str | Path, cwd: Path | None = None
+) -> list[subprocess.Popen[str]]:
+    """Start `python WORDS...` in each of `size` processes that know each other."""
     common = {
         **os.environ,
         "WORLD_SIZE": str(size),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
         "GLOO_SOCKET_IFNAME": "lo",
         "OMP_NUM_THREADS": "1",
     }
     return [
         subprocess.Popen(
             [sys.executable, *map(str, words)],
+            cwd=cwd,
             env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
