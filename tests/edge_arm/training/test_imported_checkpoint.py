@@ -13,6 +13,7 @@ from authors_model import AuthorsModel, save_as_they_do
 from typer.testing import CliRunner, Result
 
 from edge_arm.cli.main import app
+from edge_arm.export.onnx_from_checkpoint import trained_model_from_checkpoint
 from edge_arm.model.checkpoint import load_checkpoint, model_from_checkpoint
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.labels import RAFDB
@@ -115,6 +116,8 @@ def test_a_part_of_the_training_faces_is_enough_if_asked_for(workplace: Path) ->
     assert _run("--faces", "5", "--no-test").exit_code == 0
     checkpoint = load_checkpoint(workplace / "build" / "checkpoint.safetensors")
     assert checkpoint.metrics["generic_faces"] == checkpoint.data["train_faces"] == 5
+    exported = trained_model_from_checkpoint(workplace / "build" / "checkpoint.safetensors")
+    assert exported.source["metrics"]["imported_from"] == "theirs.pth"
 
 
 def test_without_test_faces_the_reason_is_said(workplace: Path) -> None:
