@@ -92,12 +92,15 @@ def train_ablation(
     started = time.perf_counter()
     ablation = run_ablation(faces, settings, out, watch)
     markdown, machine = write_ablation(ablation, out)
-    table = Table()
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a pipe or a log has no width that figures would have to fit
+        console.width = max(console.width, 120)
+    table = Table(box=None, pad_edge=False)
     for position, name in enumerate(COLUMNS):
-        table.add_column(name, no_wrap=position == 0)
+        table.add_column(name, no_wrap=position == 0, justify="right" if position else "left")
     for cells in table_rows(ablation):
         table.add_row(*cells)
-    Console().print(table)
+    console.print(table)
     for note in notes_of(ablation):
         typer.echo(note)
     minutes = (time.perf_counter() - started) / 60
