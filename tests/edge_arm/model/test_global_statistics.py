@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import together_statistics as program
 import torch
@@ -57,3 +59,18 @@ def test_both_processes_have_the_same_model_bit_for_bit(in_two: list[dict[str, R
     for head, found in first.items():
         different = [name for name, value in found.items() if not value.equal(second[head][name])]
         assert different == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("head", ["arm", "sa"])
+def test_on_a_gpu_too_two_processes_have_the_gradients_and_averages_of_the_whole_batch(
+    in_one: dict[str, Results], tmp_path: Path, head: str
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    out = tmp_path / "results"
+    finish_together(start_together(2, FOLDER / "together_statistics.py", out, "cuda"))
+    got = torch.load(f"{out}.0")[head]
+    for name, wanted in in_one[head].items():
+        # cuDNN sums in another order than the CPU, and Adam's first steps make the most of it.
+        torch.testing.assert_close(got[name], wanted, rtol=1e-6, atol=1e-8, msg=name)

@@ -40,3 +40,10 @@ def test_autocast_is_what_the_name_says(mixed: bool, dtype: torch.dtype, name: s
     with arithmetic.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
     assert arithmetic.name == name
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="at least 3 processes on a machine with 2 GPUs"):
+        arithmetic_for(Device.AUTO, local_rank=2)
