@@ -96,9 +96,9 @@ def read_face(sample: FaceSample, spec: PreprocessSpec) -> tuple[Uint8Array, str
         (S, S, 3) uint8 RGB, and the file's SHA-256.
 
     Raises:
-        ImageError: if the picture cannot be read.
+        ImageError: if the picture cannot be read, or its face box is outside of it.
     """
-    decoded = read_image(sample.path)
+    decoded = read_image(sample.path, sample.crop)
     return resize_face(decoded.image_hwc, spec.size), decoded.sha256
 
 

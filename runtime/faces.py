@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.labels import LabelSet
 
@@ -34,14 +35,21 @@ class FaceSample:
     """One labelled face.
 
     Attributes:
-        sample_id: unique in its index and stable between machines, such as "test_0001.jpg".
+        sample_id: unique in its index and stable between machines, such as "test_0001.jpg". It
+            ends with `crop.fragment` where there is a box, so whatever is bound to a name (hashes,
+            recorded answers, calibration faces) is bound to the box as well.
         path: of the picture on this machine.
         target: class index in the label set of the index.
+        crop: the face in the picture; None if it is the whole picture.
     """
 
     sample_id: str
     path: Path
     target: int
+    crop: CropBox | None = None
+
+    def __post_init__(self) -> None:
+        assert self.crop is None or self.sample_id.endswith(self.crop.fragment)
 
 
 @dataclass(frozen=True)
@@ -99,14 +107,13 @@ class FaceIndex:
         """
         if labels.classes == self.labels.classes:
             return replace(self, labels=labels)
-        for target in sorted({sample.target for sample in self.samples}):
-            labels.index(self.labels.classes[target])
+        present = sorted({sample.target for sample in self.samples})
+        new_target = {target: labels.index(self.labels.classes[target]) for target in present}
         return replace(
             self,
             labels=labels,
             samples=tuple(
-                replace(sample, target=labels.index(self.labels.classes[sample.target]))
-                for sample in self.samples
+                replace(sample, target=new_target[sample.target]) for sample in self.samples
             ),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.manifest import Precision
@@ -28,6 +29,7 @@ class FlippedFace:
         candidate_answer: class index.
         reference_margin: top probability minus the second, before; 0 is a coin toss.
         candidate_margin: the same, after.
+        crop: the face in the picture; None if it is the whole picture.
     """
 
     precision: Precision
@@ -38,6 +40,7 @@ class FlippedFace:
     candidate_answer: int
     reference_margin: float
     candidate_margin: float
+    crop: CropBox | None = None
 
 
 def flipped_faces(
@@ -79,6 +82,7 @@ def flipped_faces(
             candidate_answer=int(new_answers[row]),
             reference_margin=float(before[row]),
             candidate_margin=float(after[row]),
+            crop=index.samples[position].crop,
         )
         for row, position in enumerate(positions.tolist())
     ]

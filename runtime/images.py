@@ -15,6 +15,7 @@ from zlib import crc32
 import cv2
 import numpy as np
 
+from edge_arm.runtime.crop import CropBox, cropped
 from edge_arm.runtime.errors import ImageError
 from edge_arm.runtime.preprocess import Uint8Array
 
@@ -31,24 +32,25 @@ class DecodedImage:
     """A picture and the identity of the file that it came from.
 
     Attributes:
-        image_hwc: (H, W, 3) uint8 RGB.
-        sha256: of the file's bytes.
+        image_hwc: (H, W, 3) uint8 RGB, the face box alone if one was given.
+        sha256: of the file's bytes, whatever the box.
     """
 
     image_hwc: Uint8Array
     sha256: str
 
 
-def read_image(path: Path) -> DecodedImage:
+def read_image(path: Path, crop: CropBox | None = None) -> DecodedImage:
     """Decode a picture to 8-bit RGB: grey is repeated, 16-bit scaled down, alpha dropped.
 
     A rotation in the EXIF data is applied, as every viewer does.
 
     Args:
         path: JPEG, PNG, BMP, WebP or TIFF, told by content and not by name.
+        crop: the face in it; None for the whole picture.
 
     Raises:
-        ImageError: if the file is missing, empty, truncated or no picture.
+        ImageError: if the file is missing, empty, truncated or no picture, or the box is outside.
     """
     try:
         content = path.read_bytes()
@@ -57,7 +59,10 @@ def read_image(path: Path) -> DecodedImage:
             f"cannot read {str(path)!r} ({error.strerror}), expected a picture; "
             "restore the file or take it off the list"
         ) from error
-    return DecodedImage(decode_image(content, str(path)), sha256(content).hexdigest())
+    image_hwc = decode_image(content, str(path))
+    if crop is not None:
+        image_hwc = cropped(image_hwc, crop, str(path))
+    return DecodedImage(image_hwc, sha256(content).hexdigest())
 
 
 def decode_image(content: bytes, name: str) -> Uint8Array:

@@ -19,7 +19,11 @@ from edge_arm.runtime.labels import LabelSet
 
 @dataclass(frozen=True)
 class SizeCount:
-    """How many pictures have one size in pixels, after any rotation that their EXIF asks for."""
+    """How many faces have one size in pixels.
+
+    That of the face box where the set has boxes, else of the whole picture, after any rotation
+    that its EXIF asks for.
+    """
 
     width: int
     height: int
@@ -66,10 +70,13 @@ class Description:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What became of one picture: its size and bytes, or why it cannot be read."""
+    """What became of one picture: size of the face, hash of file and box, or why it is unreadable.
+
+    Two faces of one photograph are two faces, so the box belongs to what tells copies.
+    """
 
     size: tuple[int, int] | None
-    sha256: str
+    face: str
     problem: str
 
 
@@ -88,7 +95,7 @@ def describe(
     """
     problems = [problem.text for problem in listing.problems]
     sizes: Counter[tuple[int, int]] = Counter()
-    hashes: dict[Split, list[str]] = {split: [] for split in listing.parts}
+    faces: dict[Split, list[str]] = {split: [] for split in listing.parts}
     splits = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode") as pool:
         for split in listing.parts:
@@ -98,7 +105,7 @@ def describe(
                     problems.append(seen.problem)
                 else:
                     sizes[seen.size] += 1
-                    hashes[split].append(seen.sha256)
+                    faces[split].append(seen.face)
                 if progress is not None:
                     progress(1)
             counts = tuple(index.counts().tolist())
@@ -122,7 +129,7 @@ def describe(
             )
         ),
         problems=tuple(problems),
-        notes=(*listing.ignored, *_copies(hashes)),
+        notes=(*listing.ignored, *_copies(faces)),
     )
 
 
@@ -153,21 +160,26 @@ def description_to_json(description: Description) -> dict[str, Any]:
 
 def _look_at(sample: FaceSample) -> _Seen:
     try:
-        decoded = read_image(sample.path)
+        decoded = read_image(sample.path, sample.crop)
     except ImageError as error:
         return _Seen(None, "", str(error))
     height, width = decoded.image_hwc.shape[:2]
-    return _Seen((width, height), decoded.sha256, "")
+    box = sample.crop.fragment if sample.crop is not None else ""
+    return _Seen((width, height), decoded.sha256 + box, "")
 
 
-def _copies(hashes: dict[Split, list[str]]) -> list[str]:
+def _copies(faces: dict[Split, list[str]]) -> list[str]:
     """A test picture that was trained on makes the accuracy too high, so it is worth a line."""
     notes = []
-    trained_on = set(hashes[Split.TRAIN])
-    leaked = sum(digest in trained_on for digest in hashes[Split.TEST])
+    trained_on = {_file(face) for face in faces[Split.TRAIN]}
+    leaked = sum(_file(face) in trained_on for face in faces[Split.TEST])
     if leaked:
         notes.append(f"{leaked} test pictures are byte for byte in the training split too")
-    for split, found in hashes.items():
+    for split, found in faces.items():
         if twice := len(found) - len(set(found)):
             notes.append(f"{twice} {split.value} pictures repeat another one of their split")
     return notes
+
+
+def _file(face: str) -> str:
+    return face.partition("#")[0]

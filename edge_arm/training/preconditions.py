@@ -56,8 +56,8 @@ def require_usable_faces(train_index: FaceIndex, validation_index: FaceIndex) ->
             f"got the classes {list(validation_index.labels.classes)} for validation, expected "
             f"those of training, {list(train_index.labels.classes)}; use one data set for both"
         )
-    paths = {sample.path for sample in train_index.samples}
-    shared = sum(sample.path in paths for sample in validation_index.samples)
+    faces = {(sample.path, sample.crop) for sample in train_index.samples}
+    shared = sum((sample.path, sample.crop) in faces for sample in validation_index.samples)
     if shared:
         raise DataError(
             f"got {shared} validation faces that are also trained on, expected none; "

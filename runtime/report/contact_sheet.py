@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import ImageError
 from edge_arm.runtime.flips import FlippedFace
 from edge_arm.runtime.images import read_image
@@ -94,7 +95,7 @@ def _picture(face: FlippedFace, name: str, classes: Sequence[str]) -> str:
         f"{name} {classes[face.candidate_answer]}"
     )
     try:
-        content = thumbnail_jpeg(face.path)
+        content = thumbnail_jpeg(face.path, face.crop)
     except ImageError:
         # The figures are about the picture as it was when it was measured; say that it went.
         return '<p class="gone">This picture cannot be read any more.</p>'
@@ -103,11 +104,12 @@ def _picture(face: FlippedFace, name: str, classes: Sequence[str]) -> str:
     return f'<img src="data:image/jpeg;base64,{encoded}" {size} alt="{alternative}">'
 
 
-def thumbnail_jpeg(path: Path) -> bytes:
+def thumbnail_jpeg(path: Path, crop: CropBox | None = None) -> bytes:
     """A picture at thumbnail size.
 
     Args:
         path: of the picture.
+        crop: the face in it; None for the whole picture.
 
     Returns:
         The bytes of a JPEG file without metadata.
@@ -115,7 +117,7 @@ def thumbnail_jpeg(path: Path) -> bytes:
     Raises:
         ImageError: if the picture is missing or cannot be read.
     """
-    small = resize_face(read_image(path).image_hwc, THUMBNAIL_SIZE)  # (96, 96, 3) RGB
+    small = resize_face(read_image(path, crop).image_hwc, THUMBNAIL_SIZE)  # (96, 96, 3) RGB
     _, encoded = cv2.imencode(
         ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
