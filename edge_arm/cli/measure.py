@@ -23,7 +23,9 @@ class SplitName(str, Enum):
 
 
 def measure(
-    data: Annotated[str, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")],
+    data: Annotated[
+        str, typer.Option(help="Name of the data set; 'edge-arm data --help' lists them.")
+    ],
     root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
         None
     ),
@@ -72,6 +74,14 @@ def measure(
             "--record-reference", help="Run FP32 and keep its answers in the bundle, for a device."
         ),
     ] = False,
+    drop_classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="Leave out the faces of this expression, such as contempt for a model that does "
+            "not know it; may be given again.",
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also run weights and activations rounded by themselves."),
@@ -109,9 +119,12 @@ def measure(
 
     Example: edge-arm measure --data rafdb --max-drop 1.0 --html report.html
     """
+    from dataclasses import replace
+
     from edge_arm.cli.known_for_measuring import known_for_measuring, require_excludable
     from edge_arm.cli.report_table import print_report
     from edge_arm.cli.run_measurement import keep_reference, run_measurement
+    from edge_arm.data.label_maps import faces_for_model
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import open_bundle
@@ -140,10 +153,16 @@ def measure(
         reference = _run_now(reference, backend)
     opened = open_bundle(bundle)
     folder = resolve_root(data, root)
-    index = face_index(data, folder, Split(split.value)).relabelled(opened.manifest.labels)
+    mapped = faces_for_model(
+        face_index(data, folder, Split(split.value)),
+        opened.manifest.labels,
+        drop_classes=drop_classes or (),
+    )
+    index = mapped.index
     if older is not None:
         require_same_set(older, index)
     known = known_for_measuring(opened, index, folder, checkpoint=checkpoint, reference=reference)
+    known = replace(known, missing=(*mapped.notes, *known.missing))
     if exclude_near_duplicates:
         require_excludable(opened, known)
     measurement = run_measurement(
