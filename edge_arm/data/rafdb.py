@@ -4,10 +4,12 @@
 
     ROOT/EmoLabel/list_patition_label.txt     "train_00001.jpg 5", RAF-DB's own spelling
     ROOT/Image/aligned/train_00001_aligned.jpg
+    ROOT/Image/original/train_00001.jpg       the whole photograph, read as `rafdb-original`: the
+                                              face is cut out by its landmarks (rafdb_face_box.py)
 
-The list names ``x.jpg`` and the file is ``x_aligned.jpg``; the prefix is the split; labels are
-1..7 in the order of `RAFDB`. Public loaders drop rows with another prefix without a word and let a
-label 0 become class -1; here each is an error that names its row.
+The list names ``x.jpg`` and the aligned file is ``x_aligned.jpg``; the prefix is the split; labels
+are 1..7 in the order of `RAFDB`. Public loaders drop rows with another prefix without a word and
+let a label 0 become class -1; here each is an error that names its row.
 """
 
 from __future__ import annotations
@@ -23,16 +25,44 @@ from edge_arm.data.listing import (
     folder_entries,
     names_in_short,
 )
+from edge_arm.data.rafdb_attributes import annotation_path
+from edge_arm.data.rafdb_face_box import face_box
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import FaceSample, Split
 from edge_arm.runtime.images import IMAGE_SUFFIXES
 from edge_arm.runtime.labels import RAFDB
 
 _LISTS = ("EmoLabel/list_patition_label.txt", "list_patition_label.txt")
-_PICTURES = ("Image/aligned", "aligned")
-_EXPECTED = f"{_LISTS[0]!r} and '{_PICTURES[0]}/'"
+ORIGINAL_NAME = "rafdb-original"
 _POINT_AT = "point --root at the folder that holds EmoLabel and Image (RAF-DB's 'basic')"
 _QUOTED_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class _Form:
+    """In which of its two forms the pictures are read.
+
+    Attributes:
+        kind: name of their folder.
+        suffix: what the file's name has behind the listed one.
+    """
+
+    kind: str
+    suffix: str
+
+    @property
+    def folders(self) -> tuple[str, str]:
+        """Where they lie: in RAF-DB, and in copies that leave the folder above out."""
+        return f"Image/{self.kind}", self.kind
+
+    def file_name(self, listed: str) -> str:
+        """Of the picture that the list calls by this name."""
+        name = Path(listed)
+        return f"{name.stem}{self.suffix}{name.suffix}"
+
+
+_ALIGNED = _Form("aligned", "_aligned")
+_ORIGINAL = _Form("original", "")
 
 
 @dataclass(frozen=True)
@@ -53,15 +83,15 @@ class _Row:
     split: Split
     target: int
 
-    @property
-    def file_name(self) -> str:
-        name = Path(self.name)
-        return f"{name.stem}_aligned{name.suffix}"
-
 
 def looks_like_rafdb(root: Path) -> bool:
     """Whether a folder has this layout, itself, above or one level down."""
-    return root.is_dir() and bool(_layouts(root))
+    return root.is_dir() and bool(_layouts(root, _ALIGNED))
+
+
+def looks_like_rafdb_original(root: Path) -> bool:
+    """Whether a folder has the list and the photographs that the aligned faces were cut from."""
+    return root.is_dir() and bool(_layouts(root, _ORIGINAL))
 
 
 def list_rafdb(root: Path, name: str = "rafdb") -> Listing:
@@ -69,24 +99,30 @@ def list_rafdb(root: Path, name: str = "rafdb") -> Listing:
 
     Args:
         root: the folder that holds EmoLabel and Image, the folder above it, or one of the two.
-        name: of the data set.
+        name: of the data set; "rafdb-original" reads the photographs and cuts faces out by their
+            landmarks, which every face then needs.
 
     Raises:
         DataError: if the folder has another layout, or its list is no text.
     """
-    layout = _only_layout(root)
+    form = _form(name)
+    layout = _only_layout(root, form)
     rows, problems = _rows(layout.list_path)
     present = folder_entries(layout.pictures)
     samples: dict[Split, list[FaceSample]] = {split: [] for split in SPLITS_ON_DISK}
     for row in rows:
-        if row.file_name in present:
-            path = layout.pictures / row.file_name
-            samples[row.split].append(FaceSample(row.name, path, row.target))
+        path = layout.pictures / form.file_name(row.name)
+        if path.name in present:
+            try:
+                samples[row.split].append(_sample(row, path, layout, form))
+            except DataError as error:
+                place = f"{str(layout.list_path)!r}, row {row.number}"
+                problems.append(Problem(f"{place}: {error}", row.split))
         else:
             problems.append(
                 Problem(
                     f"{str(layout.list_path)!r}, row {row.number}: the list names "
-                    f"{row.name!r}, expected the picture {str(layout.pictures / row.file_name)!r}, "
+                    f"{row.name!r}, expected the picture {str(path)!r}, "
                     "which is missing; restore the picture or take the row out",
                     row.split,
                 )
@@ -100,7 +136,7 @@ def list_rafdb(root: Path, name: str = "rafdb") -> Listing:
                     split,
                 )
             )
-    listed = {row.file_name for row in rows}
+    listed = {form.file_name(row.name) for row in rows}
     unlisted = [
         item
         for item in present
@@ -122,36 +158,48 @@ def list_rafdb(root: Path, name: str = "rafdb") -> Listing:
     )
 
 
-def rafdb_folder(root: Path) -> Path:
+def _sample(row: _Row, path: Path, layout: _Layout, form: _Form) -> FaceSample:
+    if form is _ALIGNED:
+        return FaceSample(row.name, path, row.target)
+    box = face_box(annotation_path(layout.folder, row.name))
+    return FaceSample(row.name + box.fragment, path, row.target, box)
+
+
+def rafdb_folder(root: Path, name: str = "rafdb") -> Path:
     """The folder that holds the list and everything else of a set.
 
     Args:
         root: as for `list_rafdb`.
+        name: as for `list_rafdb`.
 
     Raises:
         DataError: if the folder has another layout.
     """
-    return _only_layout(root).folder
+    return _only_layout(root, _form(name)).folder
 
 
-def _layouts(root: Path) -> list[_Layout]:
+def _form(name: str) -> _Form:
+    return _ORIGINAL if name == ORIGINAL_NAME else _ALIGNED
+
+
+def _layouts(root: Path, form: _Form) -> list[_Layout]:
     """The layouts at a folder, else above it, else one level down."""
-    if here := _layout_at(root):
+    if here := _layout_at(root, form):
         return [here]
     absolute = root.resolve()  # "." has no name to look at
-    inside = absolute.parent if absolute.name == "aligned" else absolute
-    if inside.name in ("EmoLabel", "Image") and (above := _layout_at(inside.parent)):
+    inside = absolute.parent if absolute.name == form.kind else absolute
+    if inside.name in ("EmoLabel", "Image") and (above := _layout_at(inside.parent, form)):
         return [above]
     return [
         layout
         for entry in folder_entries(root).values()
-        if entry.is_dir() and (layout := _layout_at(root / entry.name))
+        if entry.is_dir() and (layout := _layout_at(root / entry.name, form))
     ]
 
 
-def _layout_at(folder: Path) -> _Layout | None:
+def _layout_at(folder: Path, form: _Form) -> _Layout | None:
     list_path = _first_existing(folder, _LISTS)
-    pictures = _first_existing(folder, _PICTURES)
+    pictures = _first_existing(folder, form.folders)
     if list_path is None or pictures is None or not list_path.is_file() or not pictures.is_dir():
         return None
     return _Layout(folder, list_path, pictures)
@@ -161,9 +209,9 @@ def _first_existing(folder: Path, names: Sequence[str]) -> Path | None:
     return next((folder / name for name in names if (folder / name).exists()), None)
 
 
-def _only_layout(root: Path) -> _Layout:
+def _only_layout(root: Path, form: _Form) -> _Layout:
     found = folder_entries(root)
-    layouts = _layouts(root)
+    layouts = _layouts(root, form)
     if len(layouts) == 1:
         return layouts[0]
     if layouts:
@@ -175,11 +223,12 @@ def _only_layout(root: Path) -> _Layout:
     list_path = _first_existing(root, _LISTS)
     if list_path is not None:
         raise DataError(
-            f"{str(list_path)!r} is there, but no folder {str(root / _PICTURES[0])!r}, expected "
-            "the aligned pictures in it; unpack RAF-DB's aligned.zip there"
+            f"{str(list_path)!r} is there, but no folder {str(root / form.folders[0])!r}, expected "
+            f"the {form.kind} pictures in it; unpack RAF-DB's {form.kind}.zip there"
         )
     raise DataError(
-        f"{str(root)!r} holds {names_in_short(found)}, expected {_EXPECTED} in it; {_POINT_AT}"
+        f"{str(root)!r} holds {names_in_short(found)}, expected {_LISTS[0]!r} and "
+        f"'{form.folders[0]}/' in it; {_POINT_AT}"
     )
 
 

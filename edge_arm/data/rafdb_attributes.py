@@ -21,14 +21,14 @@ from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.face_attributes import FaceAttribute, FaceAttributes
 
 FOLDER = Path("Annotation/manual")
-_NUM_LANDMARKS = 5
+NUM_LANDMARKS = 5
 _VALUES = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
     "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
 }
 """By attribute, in the order of the file's lines; the position is the number in the file."""
-_NUM_LINES = _NUM_LANDMARKS + len(_VALUES)
+_NUM_LINES = NUM_LANDMARKS + len(_VALUES)
 _RESTORE = "restore it from RAF-DB, or move the folder away to go on without these attributes"
 
 
@@ -51,7 +51,7 @@ def rafdb_attributes(folder: Path, sample_ids: Sequence[str]) -> FaceAttributes:
     present = folder_entries(annotations)
     codes: dict[str, list[int]] = {}
     for sample_id in sample_ids:
-        name = f"{Path(sample_id).stem}_manu_attri.txt"
+        name = annotation_path(folder, sample_id).name
         if name not in present:
             raise DataError(
                 f"{str(annotations)!r} has no {name!r}, expected one for every face; {_RESTORE}"
@@ -67,7 +67,25 @@ def rafdb_attributes(folder: Path, sample_ids: Sequence[str]) -> FaceAttributes:
     )
 
 
-def _codes(path: Path) -> list[int]:
+def annotation_path(folder: Path, sample_id: str) -> Path:
+    """Where the annotation of a face lies.
+
+    Args:
+        folder: that holds "Annotation".
+        sample_id: as on RAF-DB's list, with or without a face box behind it.
+    """
+    return folder / FOLDER / f"{Path(sample_id).stem}_manu_attri.txt"
+
+
+def annotation_lines(path: Path) -> list[str]:
+    """The lines of one annotation, of which the first five are points.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: if it cannot be read, has another number of lines, or a landmark is none.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
@@ -80,20 +98,25 @@ def _codes(path: Path) -> list[int]:
         ) from error
     if len(lines) != _NUM_LINES:
         raise DataError(
-            f"{str(path)!r} has {len(lines)} lines, expected {_NUM_LINES} ({_NUM_LANDMARKS} "
+            f"{str(path)!r} has {len(lines)} lines, expected {_NUM_LINES} ({NUM_LANDMARKS} "
             f"landmarks, then {', '.join(_VALUES)}); {_RESTORE}"
         )
-    for number, line in enumerate(lines[:_NUM_LANDMARKS], start=1):
-        # The points are not used. They are checked, because a file that lost one of these lines
-        # would give its coordinates as a gender.
+    for number, line in enumerate(lines[:NUM_LANDMARKS], start=1):
+        # Checked for the attributes too: a file that lost one of these lines would give its
+        # coordinates as a gender.
         if not _is_point(line):
             raise DataError(
                 f"{str(path)!r}, line {number}: got {line!r}, expected a landmark 'x y'; {_RESTORE}"
             )
+    return lines
+
+
+def _codes(path: Path) -> list[int]:
+    lines = annotation_lines(path)
     return [
         _code(path, number, line, attribute)
         for (number, line), attribute in zip(
-            enumerate(lines[_NUM_LANDMARKS:], start=_NUM_LANDMARKS + 1), _VALUES, strict=True
+            enumerate(lines[NUM_LANDMARKS:], start=NUM_LANDMARKS + 1), _VALUES, strict=True
         )
     ]
 

@@ -13,12 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_arm.data.affectnet import list_affectnet, looks_like_affectnet
+from edge_arm.data.affectnet_faces import EIGHT_NAME as AFFECTNET_EIGHT
+from edge_arm.data.affectnet_faces import SEVEN_NAME as AFFECTNET_SEVEN
 from edge_arm.data.attribute_table import TABLE_NAME, table_attributes
 from edge_arm.data.fer2013 import list_fer2013, looks_like_fer2013
 from edge_arm.data.ferplus import SEVEN_NAME, list_ferplus, looks_like_ferplus
 from edge_arm.data.folder import list_folder, looks_like_folder_set
 from edge_arm.data.listing import SPLITS_ON_DISK, Listing
-from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb, rafdb_folder
+from edge_arm.data.rafdb import (
+    ORIGINAL_NAME,
+    list_rafdb,
+    looks_like_rafdb,
+    looks_like_rafdb_original,
+    rafdb_folder,
+)
 from edge_arm.data.rafdb_attributes import rafdb_attributes
 from edge_arm.data.sfew import list_sfew, looks_like_sfew
 from edge_arm.runtime.errors import DataError, UsageError
@@ -48,6 +57,9 @@ class DataSet:
 
 DATA_SETS = {
     "rafdb": DataSet(list_rafdb, looks_like_rafdb),
+    ORIGINAL_NAME: DataSet(list_rafdb, looks_like_rafdb_original),
+    AFFECTNET_SEVEN: DataSet(list_affectnet, looks_like_affectnet),
+    AFFECTNET_EIGHT: DataSet(list_affectnet, looks_like_affectnet),
     "sfew": DataSet(list_sfew, looks_like_sfew),
     "fer2013": DataSet(list_fer2013, looks_like_fer2013),
     "ferplus": DataSet(list_ferplus, looks_like_ferplus),
@@ -138,7 +150,7 @@ def face_attributes(root: Path, index: FaceIndex) -> FaceAttributes:
     """
     ids = [sample.sample_id for sample in index.samples]
     is_rafdb = _data_set(index.name).read is list_rafdb
-    folder = rafdb_folder(root) if is_rafdb else root
+    folder = rafdb_folder(root, index.name) if is_rafdb else root
     own = rafdb_attributes(folder, ids) if is_rafdb else ()
     added = table_attributes(folder, ids)
     twice = {item.name for item in own} & {item.name for item in added}

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge_arm.data.listing import Problem
-from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb
+from edge_arm.data.rafdb import list_rafdb, looks_like_rafdb, looks_like_rafdb_original
+from edge_arm.data.registry import face_attributes, face_index
+from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import Split
 from edge_arm.runtime.labels import RAFDB
@@ -254,3 +256,64 @@ def test_pictures_that_are_not_listed_are_reported(tmp_path: Path) -> None:
     (line,) = listing.ignored
     assert line.startswith("1 pictures in ")
     assert line.endswith("are not on the list: 'train_00077_aligned.jpg'")
+
+
+def _with_originals(root: Path, points: str) -> Path:
+    """The photographs beside the aligned faces, one annotation for all."""
+    (root / "Image" / "original").mkdir()
+    (root / "Annotation" / "manual").mkdir(parents=True)
+    for name in ROWS:
+        (root / "Image" / "original" / name).touch()
+        annotation = root / "Annotation" / "manual" / name.replace(".jpg", "_manu_attri.txt")
+        annotation.write_text(f"{points}\n0\n1\n2\n")
+    return root
+
+
+# Eyes 40 apart at y 50, mouth 44 below them: 3 x 44 = 132 around (60, 72).
+_POINTS = "40 50\n80 50\n60 70\n45 94\n75 94"
+
+
+def test_the_original_photographs_are_cut_by_their_landmarks(tmp_path: Path) -> None:
+    root = _with_originals(_write_set(tmp_path), _POINTS)
+    index = face_index("rafdb-original", root, Split.TEST)
+    (sample,) = index.samples
+    assert sample.path == root / "Image" / "original" / "test_0001.jpg"
+    assert sample.crop == CropBox(60 - 66, 72 - 66, 132, 132)
+    assert sample.sample_id == "test_0001.jpg#xywh=-6,6,132,132"
+    # Gender, race and age are found under the same name.
+    gender, race, age = face_attributes(root, index)
+    assert gender.by_sample == {sample.sample_id: "male"}
+    assert (race.name, age.name) == ("race", "age")
+    # The aligned faces of the same folder are as they were.
+    assert list_rafdb(root).index(Split.TEST).samples[0].crop is None
+
+
+def test_eyes_close_together_do_not_make_the_face_small(tmp_path: Path) -> None:
+    root = _with_originals(_write_set(tmp_path), "58 50\n62 50\n60 70\n58 90\n62 90")
+    sample = face_index("rafdb-original", root, Split.TEST).samples[0]
+    assert sample.crop == CropBox(0, 10, 120, 120)
+
+
+def test_a_photograph_without_landmarks_is_a_problem_that_names_row_and_file(
+    tmp_path: Path,
+) -> None:
+    root = _with_originals(_write_set(tmp_path), _POINTS)
+    (root / "Annotation" / "manual" / "train_00002_manu_attri.txt").unlink()
+    (problem,) = list_rafdb(root, "rafdb-original").problems
+    assert "list_patition_label.txt', row 2: cannot read " in problem.text
+    assert "train_00002_manu_attri.txt' (No such file or directory), expected" in problem.text
+    assert problem.split is Split.TRAIN
+
+
+def test_landmarks_that_are_all_one_point_are_a_problem(tmp_path: Path) -> None:
+    root = _with_originals(_write_set(tmp_path), "\n".join(["5 5"] * 5))
+    problem = list_rafdb(root, "rafdb-original").problems[0]
+    assert "has both eyes and the mouth at '5 5', expected the landmarks of a face" in problem.text
+
+
+def test_a_folder_without_the_photographs_is_refused(tmp_path: Path) -> None:
+    root = _write_set(tmp_path)
+    assert looks_like_rafdb(root)
+    assert not looks_like_rafdb_original(root)
+    with pytest.raises(DataError, match=r"no folder '.*Image/original', expected the original pic"):
+        list_rafdb(root, "rafdb-original")
