@@ -48,7 +48,7 @@ def write_model(path: Path, colors: npt.NDArray[np.float32]) -> None:
         ],
         "nearest_color",
         [helper.make_tensor_value_info("faces", TensorProto.UINT8, ["batch", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(colors)])],
         [
             numpy_helper.from_array(weight.astype(np.float32), "weight"),
             numpy_helper.from_array(bias.astype(np.float32), "bias"),
@@ -75,6 +75,7 @@ def write_bundle(
     folder: Path,
     models: dict[Precision, npt.NDArray[np.float32]],
     calibrated_with: dict[str, Path] | None = None,
+    classes: tuple[str, ...] = CLASSES,
 ) -> Path:
     folder.mkdir()
     artifacts = []
@@ -96,7 +97,7 @@ def write_bundle(
     write_manifest(
         folder,
         Manifest(
-            labels=LabelSet("colors", CLASSES),
+            labels=LabelSet("colors", classes),
             preprocess=PreprocessSpec(SIZE),
             artifacts=tuple(artifacts),
             files={"calibration.json": sha256_of_file(folder / "calibration.json")},
@@ -149,8 +150,9 @@ class Lab:
         models: dict[Precision, Colors],
         calibrated_with: dict[str, Path] | None = None,
         name: str = "bundle",
+        classes: tuple[str, ...] = CLASSES,
     ) -> Path:
-        return write_bundle(self.folder / name, models, calibrated_with)
+        return write_bundle(self.folder / name, models, calibrated_with, classes)
 
     def vouch_for(self, bundle: Path, path: Path) -> None:
         """Let the manifest take a model file as it is now."""
