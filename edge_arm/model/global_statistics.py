@@ -37,16 +37,19 @@ def with_global_statistics(model: FerModel, group: dist.ProcessGroup) -> FerMode
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:
-                setattr(
-                    parent,
-                    name,
-                    nn.SyncBatchNorm.convert_sync_batchnorm(child, group)
-                    if on_gpu
-                    else _GlobalBatchNorm2d(child, group),
-                )
+                setattr(parent, name, _global_norm(child, group, on_gpu=on_gpu))
     if model.sharing is not None:
         model.sharing.batch_mean = lambda unique: global_mean(unique, group)
     return model
+
+
+def _global_norm(norm: nn.BatchNorm2d, group: dist.ProcessGroup, *, on_gpu: bool) -> nn.Module:
+    if not on_gpu:
+        return _GlobalBatchNorm2d(norm, group)
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
+        norm, group
+    )
+    return converted
 
 
 def global_mean(x: Tensor, group: dist.ProcessGroup) -> Tensor:

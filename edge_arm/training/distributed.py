@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from edge_arm.runtime.errors import EdgeArmError, LostProcessError, UsageError
 
@@ -159,10 +160,11 @@ def joined(world: World) -> Iterator[None]:
     if not world.is_first:
         logging.getLogger("edge_arm").setLevel(logging.WARNING)
     try:
-        store = next(iter(dist.rendezvous("env://")))[0]  # type: ignore[no-untyped-call]
+        # As init_process_group does by itself, but who speaks is settled in the store as well.
+        store: Any = next(iter(rendezvous("env://")))[0]
         dist.init_process_group(
             "gloo",
-            store=dist.PrefixStore("edge-arm", store),
+            store=store,
             rank=world.rank,
             world_size=world.size,
             timeout=STEP_TIMEOUT,
@@ -250,9 +252,9 @@ def require_same(world: World, values: Mapping[str, object]) -> None:
                 )
 
 
-def _may_speak(store: dist.Store) -> bool:
+def _may_speak(store: Any) -> bool:
     try:
-        return store.add("edge-arm/told", 1) == 1
+        return bool(store.add("edge-arm/told", 1) == 1)
     except RuntimeError:
         return True  # the store has gone with whoever kept it, and nobody else may be left
 

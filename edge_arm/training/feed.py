@@ -79,7 +79,7 @@ class Feed:
 
     def _copied(self, steps: Sequence[Positions]) -> Batches:
         stored = torch.from_numpy(self.faces.stored_nhwc)
-        stream = torch.cuda.Stream(self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
         def copied(positions: Positions) -> tuple[Tensor, Tensor, torch.cuda.Event]:
             shape = (len(positions), *stored.shape[1:])

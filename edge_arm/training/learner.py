@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,15 @@ from edge_arm.training.distributed import World, step_group
 from edge_arm.training.resume_state import Identity, Position, restore_state
 from edge_arm.training.training_config import TrainingConfig
 
-# PyTorch 2.13 renamed it and warns of the old name.
-_BUFFERS_IN_EVERY_STEP = next(
-    name
+# Buffers are the same everywhere, being of the global batch, so no step has to send them around.
+# PyTorch 2.13 renamed the option and warns of its old name.
+_NO_BUFFERS: dict[str, Any] = {
+    name: False
     for name in ("forward_sync_buffers", "broadcast_buffers")
     if name in signature(DistributedDataParallel).parameters
-)
+}
+if len(_NO_BUFFERS) > 1:
+    del _NO_BUFFERS["broadcast_buffers"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,7 @@ def learner_for(
             with_global_statistics(model, group),
             device_ids=[device] if device.type == "cuda" else None,
             process_group=group,
-            # The same everywhere, being of the global batch.
-            **{_BUFFERS_IN_EVERY_STEP: False},
+            **_NO_BUFFERS,
         )
     return Learner(model, stepped, optimizer, arithmetic, world)
 

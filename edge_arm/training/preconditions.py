@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -62,6 +62,24 @@ def require_usable_faces(train_index: FaceIndex, validation_index: FaceIndex) ->
         raise DataError(
             f"got {shared} validation faces that are also trained on, expected none; "
             "split the training faces with split_validation"
+        )
+
+
+def require_a_face_for_each_process(step_sizes: Sequence[int], processes: int) -> None:
+    """Refuse a training whose steps cannot be divided among its processes.
+
+    Args:
+        step_sizes: faces of each step of an epoch.
+        processes: that train together.
+
+    Raises:
+        UsageError: if a step has fewer faces.
+    """
+    if min(step_sizes) < processes:
+        raise UsageError(
+            f"got a step of {min(step_sizes)} faces for {processes} processes, expected at least "
+            "one for each; raise --batch-size, which counts the faces of all processes together, "
+            "or start fewer"
         )
 
 

@@ -27,12 +27,17 @@ from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.training.arithmetic import arithmetic_for
 from edge_arm.training.decoded_faces import DecodedFaces, FaceStore, decoded_faces
 from edge_arm.training.distributed import World, lost_processes_told, require_same
+from edge_arm.training.epoch import batches_of_epoch
 from edge_arm.training.feed import feeds_for
 from edge_arm.training.fine_tuning import start_from_checkpoint
 from edge_arm.training.initial_weights import load_initial_weights
 from edge_arm.training.learner import learner_for
 from edge_arm.training.observer import Observer
-from edge_arm.training.preconditions import output_folder, require_usable_faces
+from edge_arm.training.preconditions import (
+    output_folder,
+    require_a_face_for_each_process,
+    require_usable_faces,
+)
 from edge_arm.training.resume_state import Identity, resume_path
 from edge_arm.training.samplers import FaceOrder
 from edge_arm.training.training_config import TrainingConfig
@@ -83,6 +88,9 @@ def train(
             f"{str(state_path)!r} holds an interrupted training, expected none when starting a new "
             "one; add --resume to go on with it, or remove the file"
         )
+    order = FaceOrder(config.sampler, train_index.targets, config.seed)
+    steps = batches_of_epoch(order.order(0), config.batch_size)
+    require_a_face_for_each_process([len(step) for step in steps], world.size)
     model = seeded_model(model_config, config.seed)
     started_from = _initialised(model, config, train_index.labels)
     spec = PreprocessSpec(size=config.image_size)
@@ -102,7 +110,6 @@ def train(
             store=FaceStore(config.cache, out_path.parent),
             progress=decoded,
         ) as (faces, validation):
-            order = FaceOrder(config.sampler, train_index.targets, config.seed)
             _log.info(
                 "sampler %s: %d of %d faces an epoch", order.sampler.value, len(order), len(faces)
             )

@@ -20,7 +20,6 @@ from edge_arm.model.fer_model import FerModel
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.training.augmentation import Places, augmented
-from edge_arm.training.distributed import World
 from edge_arm.training.epoch import EpochOrder, batches_of_epoch, evaluate
 from edge_arm.training.feed import Feed, Positions
 from edge_arm.training.interruption import Interruption, interruption
@@ -78,19 +77,18 @@ def trained(run: Run, learner: Learner, *, identity: Identity, state_path: Path)
 
     Args:
         run: what to do.
-        learner: as it was initialised; changed in place.
+        learner: as it was initialised; changed in place. Each step has to have a face for each
+            of its processes.
         identity: of the training, for its state on disk.
         state_path: of that state; only the first process reads and writes it.
 
     Raises:
-        UsageError: if there are fewer faces in a step than processes, or the loss is no longer
-            finite.
+        UsageError: if the loss is no longer finite.
         CheckpointError: if the state of the interrupted training does not fit.
         StorageError: if the state cannot be written.
         KeyboardInterrupt: on Ctrl-C or SIGTERM to any of the processes, after the state was saved.
     """
     config, world = run.config, learner.world
-    _require_a_face_each(run, world)
     position, best_state = Position(), dict[str, Tensor]()
     if world.of_first(state_path.exists()):
         position, best_state = restored(learner, state_path, identity)
@@ -140,16 +138,6 @@ def trained(run: Run, learner: Learner, *, identity: Identity, state_path: Path)
                 )
                 raise KeyboardInterrupt
     return _final(run, learner, position, best_state)
-
-
-def _require_a_face_each(run: Run, world: World) -> None:
-    smallest = min(len(batch) for batch in run.batches(0))
-    if smallest < world.size:
-        raise UsageError(
-            f"got a step of {smallest} faces for {world.size} processes, expected at least one for "
-            "each; raise --batch-size, which counts the faces of all processes together, or start "
-            "fewer"
-        )
 
 
 def _begin(run: Run, position: Position) -> None:

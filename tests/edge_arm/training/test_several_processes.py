@@ -142,14 +142,3 @@ def test_a_broken_picture_is_told_once_and_ends_all_processes(faces: Path, tmp_p
     assert re.search(r"error: .*fear/3\.png' has 0 bytes", "\n".join(said))
     assert "Traceback" not in "\n".join(said)
     assert not list((tmp_path / "build").glob("*.safetensors"))
-
-
-def test_more_processes_than_faces_in_a_step_are_refused_by_one_of_them(
-    faces: Path, tmp_path: Path
-) -> None:
-    words = [*_words(faces), "--batch-size", "4"]
-    ended = start_together(5, "-m", "edge_arm", *words, cwd=tmp_path)
-    said = "\n".join(process.communicate(timeout=240)[1] for process in ended)
-    assert {process.returncode for process in ended} == {2}, said
-    assert len(re.findall(r"^error: ", said, re.MULTILINE)) == 1, said
-    assert re.search(r"got a step of 3 faces for 5 processes, expected at least one", said)

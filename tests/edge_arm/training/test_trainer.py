@@ -24,6 +24,7 @@ from edge_arm.runtime.errors import (
 from edge_arm.runtime.faces import FaceIndex, FaceSample
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.training import training_loop
+from edge_arm.training.distributed import World
 from edge_arm.training.observer import Observer, Plan
 from edge_arm.training.resume_state import resume_path
 from edge_arm.training.trainer import train
@@ -303,3 +304,12 @@ def test_a_broken_picture_ends_the_training_and_leaves_nothing(
     with pytest.raises(ImageError, match=r"broken\.jpg' has 0 bytes"):
         train(replace(train_faces, samples=samples), validation_faces, SMALL, out)
     assert [path.name for path in tmp_path.iterdir()] == ["broken.jpg"]
+
+
+def test_more_processes_than_faces_in_a_step_are_refused_before_anything_is_decoded(
+    train_faces: FaceIndex, validation_faces: FaceIndex, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "checkpoint.safetensors"
+    with pytest.raises(UsageError, match=r"step of 8 faces for 9 processes.*raise --batch-size"):
+        train(train_faces, validation_faces, SMALL, out, world=World(0, 9))
+    assert not out.parent.exists()
