@@ -26,7 +26,7 @@ class MethodName(str, Enum):
 
 def calibrate(
     data: Annotated[
-        str | None, typer.Option(help="Name of the data set: rafdb, folder, synthetic.")
+        str | None, typer.Option(help="Name of the data set, see 'edge-arm data --help'.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
         None

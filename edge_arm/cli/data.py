@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_arm.cli.data_catalogue import catalogue_text
+
 if TYPE_CHECKING:
     from edge_arm.data.describe import Description
 
 data_app = typer.Typer(
-    no_args_is_help=True, help="Draw synthetic faces, or look at a data set.", rich_markup_mode=None
+    no_args_is_help=True,
+    help=f"Draw synthetic faces, or look at a data set.\n\n{catalogue_text()}",
+    short_help="Draw synthetic faces, or look at a data set.",
+    rich_markup_mode=None,
 )
 
 _SHOWN = 20
@@ -46,7 +51,7 @@ def synthesize(
 
 @data_app.command()
 def describe(
-    data: Annotated[str, typer.Option(help="rafdb, folder or synthetic.")],
+    data: Annotated[str, typer.Option(help="Name of the set; 'edge-arm data --help' lists them.")],
     root: Annotated[
         Path | None, typer.Option(help="Folder of the set; else EDGE_ARM_DATA or data/NAME.")
     ] = None,
@@ -90,7 +95,7 @@ def _show(description: Description) -> None:
     Console().print(table)
 
     sizes = [f"{size.width}x{size.height}: {size.count}" for size in description.sizes]
-    _print_lines("picture sizes (width x height: pictures)", sizes)
+    _print_lines("face sizes (width x height: faces)", sizes)
     _print_lines("worth knowing", list(description.notes))
     _print_lines("missing or broken", list(description.problems))
     if not description.problems:

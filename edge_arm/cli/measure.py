@@ -23,9 +23,7 @@ class SplitName(str, Enum):
 
 
 def measure(
-    data: Annotated[
-        str, typer.Option(help="Name of the data set; 'edge-arm data --help' lists them.")
-    ],
+    data: Annotated[str, typer.Option(help="Name of the data set, see 'edge-arm data --help'.")],
     root: Annotated[Path | None, typer.Option(help="Its folder, if it was not given before.")] = (
         None
     ),

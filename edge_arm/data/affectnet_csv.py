@@ -85,14 +85,20 @@ class _Pictures:
     """The names in the pictures' folders, each folder looked through once."""
 
     folder: Path
-    _names: dict[str, frozenset[str]] = field(default_factory=dict)
+    _known: dict[str, tuple[Path, frozenset[str]]] = field(default_factory=dict)
 
-    def has(self, directory: str, name: str) -> bool:
-        if directory not in self._names:
-            place = self.folder / directory
-            found = folder_entries(place) if place.is_dir() else ()
-            self._names[directory] = frozenset(found)
-        return name in self._names[directory]
+    def place(self, directory: str, name: str) -> Path:
+        """Where a picture is; a ValueError says that it is not there."""
+        known = self._known.get(directory)
+        if known is None:
+            folder = self.folder / directory
+            found = folder_entries(folder) if folder.is_dir() else ()
+            known = self._known[directory] = folder, frozenset(found)
+        folder, names = known
+        path = folder / name
+        if name not in names:
+            raise ValueError(f"the picture {str(path)!r} is missing, expected it there")
+        return path
 
 
 def find_csv_release(home: Path) -> CsvRelease | None:
@@ -189,11 +195,8 @@ def _sample(
     if width < 1 or height < 1:  # rule 2
         faces.leave_out(NO_BOX, split)
         return None
-    path = pictures.folder / relative
-    if not pictures.has(directory, name):
-        raise ValueError(f"the picture {str(path)!r} is missing, expected it there")
     crop = CropBox(x, y, width, height)
-    return FaceSample(relative + crop.fragment, path, target, crop)
+    return FaceSample(relative + crop.fragment, pictures.place(directory, name), target, crop)
 
 
 def _pixels(text: str, column: int, columns: _Columns) -> int:

@@ -212,7 +212,8 @@ def resolve_root(name: str, root: Path | None, workspace: Path = Path("build")) 
         looked_at.append(f"{remembered!r} (used before, now gone)")
     raise DataError(
         f"found no folder of the data set {name!r}, looked at {', '.join(looked_at)}; "
-        f"name it with --root DIR, or set {ENVIRONMENT_VARIABLE}"
+        f"name it with --root DIR, or set {ENVIRONMENT_VARIABLE} ('edge-arm data --help' says "
+        "where the set comes from)"
     )
 
 

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from miniature_affectnet import write_csv_release
 from typer.testing import CliRunner, Result
 
 from edge_arm.cli.data import data_app
+from edge_arm.cli.data_catalogue import CATALOGUE
+from edge_arm.data.registry import DATA_SETS
 from edge_arm.runtime.errors import DataError, UsageError
 
 NUM_IMAGES = 70
@@ -83,6 +86,25 @@ def test_long_lists_are_cut_in_the_terminal_only(root: Path, tmp_path: Path) -> 
     assert "missing or broken: 70\n" in result.stdout
     assert "and 50 more; --json FILE lists all" in result.stdout
     assert len(json.loads((tmp_path / "data.json").read_text())["problems"]) == 70
+
+
+def test_help_says_of_every_data_set_where_it_comes_from() -> None:
+    names = [name for entry in CATALOGUE for name in entry.names]
+    assert sorted(names) == sorted(DATA_SETS)
+    text = _run("--help").stdout
+    for entry in CATALOGUE:
+        for line in (", ".join(entry.names), f"  {entry.what}", f"  get it: {entry.source}"):
+            assert f"{line}\n" in text
+
+
+def test_describe_shows_counts_and_what_affectnet_leaves_out(tmp_path: Path) -> None:
+    result = _run("describe", "--data", "affectnet8", "--root", write_csv_release(tmp_path / "a"))
+    assert result.exit_code == 0
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    assert ["contempt", "2", "1"] in rows
+    assert ["all", "16", "8"] in rows
+    assert "face sizes (width x height: faces): 1\n  12x18: 24\n" in result.stdout
+    assert "2 pictures labelled 'no face': 1 in the training part, 1 in the" in result.stdout
 
 
 def test_describe_refuses_an_unknown_data_set(root: Path) -> None:

@@ -172,7 +172,7 @@ def test_where_nothing_is_found_every_place_is_listed(
         f"found no folder of the data set 'rafdb', looked at {str(tmp_path / 'sets' / 'rafdb')!r} "
         f"and {str(tmp_path / 'sets')!r} itself (EDGE_ARM_DATA), 'data/rafdb' (default place), "
         f"{str(tmp_path / 'gone')!r} (used before, now gone); name it with --root DIR, or set "
-        "EDGE_ARM_DATA"
+        "EDGE_ARM_DATA ('edge-arm data --help' says where the set comes from)"
     )
 
 
