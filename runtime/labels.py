@@ -14,6 +14,7 @@ from edge_arm.runtime.errors import DataError
 
 _SYNONYMS = {
     "angry": "anger",
+    "contemptuous": "contempt",
     "disgusted": "disgust",
     "afraid": "fear",
     "fearful": "fear",

@@ -23,6 +23,7 @@ from edge_arm.runtime.labels import (
         ("Disgusted", "disgust"),
         ("Neutral", "neutral"),
         ("contempt", "contempt"),
+        ("Contemptuous", "contempt"),
     ],
 )
 def test_other_spellings_are_read_as_the_noun(spelling: str, canonical: str) -> None:

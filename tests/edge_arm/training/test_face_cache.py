@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edge_arm.runtime.batches import read_face
+from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import ImageError, StorageError
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
@@ -77,6 +78,23 @@ def test_the_second_time_nothing_is_decoded(faces: FaceIndex, tmp_path: Path) ->
     assert _steps(faces, folder) == MADE
     assert _steps(faces, folder) == FOUND
     assert len(_pixels(folder)) == 1
+
+
+def test_another_box_in_the_same_pictures_is_another_cache(
+    faces: FaceIndex, tmp_path: Path
+) -> None:
+    def boxed(box: CropBox) -> FaceIndex:
+        samples = (
+            replace(sample, sample_id=sample.sample_id + box.fragment, crop=box)
+            for sample in faces.samples
+        )
+        return replace(faces, samples=tuple(samples))
+
+    for number, index in enumerate(
+        (faces, boxed(CropBox(2, 3, 10, 12)), boxed(CropBox(3, 3, 10, 12))), start=1
+    ):
+        assert _steps(index, tmp_path) == MADE
+        assert len(_pixels(tmp_path)) == number
 
 
 def test_the_size_is_told_before_anything_is_decoded(
