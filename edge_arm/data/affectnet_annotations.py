@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_arm.data.affectnet_faces import AffectNetFaces, expression_number
 from edge_arm.data.listing import SPLITS_ON_DISK, folder_entries, names_in_short
@@ -150,7 +150,7 @@ def number_from_npy(content: bytes) -> int:
 
 
 @lru_cache(maxsize=64)
-def _dtype(header: bytes) -> npt.DTypeLike | None:
+def _dtype(header: bytes) -> np.dtype[Any] | None:
     """What a file with this beginning holds one of; None if it holds something else."""
     file = BytesIO(header)
     try:
