@@ -97,7 +97,7 @@ def _dropped_notes(index: FaceIndex, dropped: tuple[str, ...]) -> tuple[str, ...
     faces = ", ".join(f"{int(counts[index.labels.index(name)])} of {name!r}" for name in dropped)
     return (
         f"Faces left out with --drop-classes: {faces}; every figure is about the other faces of "
-        f"{_place(index)}.",
+        f"{_place(index)}, and none compares with a published one.",
     )
 
 
