@@ -20,9 +20,9 @@ from edge_arm.calibration.bundle_update import (
     tool_versions,
 )
 from edge_arm.calibration.comparison import (
+    HELD_OUT_FACES,
     Comparison,
     compare_models,
-    held_out,
     num_held_out,
 )
 from edge_arm.calibration.half_range import float_tensors
@@ -37,7 +37,7 @@ from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
 from edge_arm.calibration.qdq import int8_graph
-from edge_arm.calibration.sample import calibration_sample
+from edge_arm.calibration.sample import calibration_sample, held_out_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CacheTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, TensorRTCache, cache_text, read_cache
 from edge_arm.calibration.typed_reference import TypedReference
@@ -185,7 +185,8 @@ def _calibrated_here(
     config = labelled.config
     population = labelled.train_index.relabelled(bundle.manifest.labels)
     faces = calibration_sample(population, num_images=config.num_images, seed=config.seed)
-    left = held_out(population, faces, config.seed)  # before the work, which may be in vain
+    # Before the work, which would be in vain with no face left.
+    left = held_out_sample(population, faces, num_images=HELD_OUT_FACES, seed=config.seed)
     calibration = calibrate_on(
         model,
         plan,

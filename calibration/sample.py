@@ -1,7 +1,10 @@
-"""Which training faces calibrate: a class-stratified, seeded sample.
+"""Which training faces calibrate, and which of the others are there to choose with.
 
 Ranges come from what the network sees, so a sample that misses a class can miss its largest
 activations. Classes keep their natural frequencies, but even the rarest gets a few faces.
+
+Whatever is chosen by its result (a method, a layer to keep in float) is chosen on the held-out
+sample: test faces would be spoiled by it, and calibration faces are kinder than new ones.
 
 Shapes: C classes, N images asked for.
 """
@@ -11,8 +14,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge_arm.runtime.errors import UsageError
-from edge_arm.runtime.faces import FaceIndex, Split, require_every_class
+from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.faces import FaceIndex, FaceSample, Split, require_every_class
+from edge_arm.runtime.storage import sha256_of_file
 
 LEAST_PER_CLASS = 4
 """Faces of the rarest class, where it has so many and N allows it."""
@@ -55,15 +59,73 @@ def calibration_sample(index: FaceIndex, *, num_images: int, seed: int) -> FaceI
             f"got --images {num_images}, expected at least {len(index.labels)}, one per class of "
             f"{index.name!r}; ask for more"
         )
+    shares = class_shares(index.counts(), num_images)
+    return _drawn(index, shares, [np.random.default_rng([seed, t]) for t in range(len(shares))])
+
+
+def held_out_sample(
+    index: FaceIndex, calibration: FaceIndex, *, num_images: int, seed: int
+) -> FaceIndex:
+    """Draw training faces that did not calibrate, classes as frequent as they are among them.
+
+    A copy of a calibration face under another name is left out too. Depends on the sets of faces
+    and the seed, not on the order of an index.
+
+    Args:
+        index: the training split.
+        calibration: the faces of it that calibrate.
+        num_images: N; where fewer are left, all of them are taken.
+        seed: of the draw.
+
+    Returns:
+        The sample, in the order of the ids.
+
+    Raises:
+        UsageError: if no face is left.
+        DataError: if a face's file cannot be looked at.
+    """
+    used = {sample.sample_id for sample in calibration.samples}
+    others = [at for at, sample in enumerate(index.samples) if sample.sample_id not in used]
+    left = index.subset(_without_copies(index, others, calibration.samples))
+    if not left.samples:
+        raise UsageError(
+            f"got --images {len(calibration)}, which are all training faces of {index.name!r}, "
+            "expected some to be left to measure on; ask for fewer"
+        )
+    shares = class_shares(left.counts(), min(num_images, len(left)))
+    # Streams of their own: the calibration faces were drawn with [seed, class].
+    streams = [np.random.default_rng([seed, len(shares) + t]) for t in range(len(shares))]
+    return _drawn(left, shares, streams)
+
+
+def _drawn(
+    index: FaceIndex, shares: npt.NDArray[np.int64], streams: list[np.random.Generator]
+) -> FaceIndex:
     ids = np.array([sample.sample_id for sample in index.samples])
     by_id = np.argsort(ids, kind="stable")
     chosen = []
-    for target, share in enumerate(class_shares(index.counts(), num_images)):
+    for target, (share, stream) in enumerate(zip(shares, streams, strict=True)):
         members = by_id[index.targets[by_id] == target]
-        generator = np.random.default_rng([seed, target])
-        chosen.append(generator.permutation(members)[:share])
+        chosen.append(stream.permutation(members)[:share])
     positions = np.concatenate(chosen)
     return index.subset(positions[np.argsort(ids[positions], kind="stable")])
+
+
+def _without_copies(
+    index: FaceIndex, positions: list[int], calibration: tuple[FaceSample, ...]
+) -> list[int]:
+    # Only files of the size of a calibration face are read: the others cannot be copies of one.
+    try:
+        sizes = {sample.path.stat().st_size for sample in calibration}
+        alike = [at for at in positions if index.samples[at].path.stat().st_size in sizes]
+        seen = {sha256_of_file(sample.path) for sample in calibration} if alike else set()
+        copies = {at for at in alike if sha256_of_file(index.samples[at].path) in seen}
+    except OSError as error:
+        raise DataError(
+            f"cannot read {str(error.filename)!r} ({error.strerror}), expected a training face of "
+            f"{index.name!r}; restore the file"
+        ) from error
+    return [at for at in positions if at not in copies]
 
 
 def class_shares(counts: npt.NDArray[np.int64], num_images: int) -> npt.NDArray[np.int64]:
