@@ -5,7 +5,7 @@ the set is cut, and integer counts (histogram.py) do not depend on the order: th
 same to the bit for any batch size and any order. It costs no time, because ONNX Runtime needs as
 long per face at batch 8 as at batch 1, and memory does not grow with the set.
 
-Shapes: N faces, S model input size, C classes.
+Shapes: N faces, S model input size, C classes, K channels of a tensor.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class Observation:
         histograms: of |x|, by tensor.
         absmax: largest |x| of the tensors of which only that was asked, of those above, and of the
             logits.
+        channel_amax: largest |x| of each channel of the tensors of which that was asked, (K,)
+            float32.
         logits: (N, C) float32.
         sha256s: of each face's file, N hex strings.
     """
 
     histograms: dict[str, Histogram]
     absmax: dict[str, float]
+    channel_amax: dict[str, Float32Array]
     logits: Float32Array
     sha256s: tuple[str, ...]
 
@@ -48,7 +51,7 @@ def observe(
     batches: Iterable[FaceBatch],
     *,
     extremes: Iterable[str] = (),
-    threads: int | None = None,
+    channels: Iterable[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Observation:
     """Run the faces and count every value of the tensors.
@@ -58,7 +61,8 @@ def observe(
         tensors: float tensors inside it.
         batches: the faces; how they are cut changes nothing.
         extremes: more of them, of which only the largest |x| is kept, be it NaN or infinity.
-        threads: for ONNX Runtime; all cores when None.
+        channels: tensors (1, K, ...), those above or others, of which the largest |x| of each
+            channel is kept.
         progress: called with the number of faces done since the last call.
 
     Returns:
@@ -70,7 +74,10 @@ def observe(
     """
     wanted = list(tensors)
     absmax = dict.fromkeys((name for name in extremes if name not in set(wanted)), 0.0)
-    session = _session(model, [*wanted, *absmax], threads)
+    channel_amax: dict[str, Float32Array] = {}
+    by_channel = tuple(channels)
+    asked = list(dict.fromkeys([*wanted, *absmax, *by_channel]))
+    session = _session(model, asked)
     source = model.graph.input[0].name
     histograms = {name: Histogram() for name in wanted}
     logits: list[Float32Array] = []
@@ -78,12 +85,14 @@ def observe(
     for batch in batches:
         for image_hwc in batch.images_nhwc:
             answer, *values = session.run(
-                [model.graph.output[0].name, *wanted, *absmax], {source: image_hwc[np.newaxis]}
+                [model.graph.output[0].name, *asked], {source: image_hwc[np.newaxis]}
             )
-            for name, value in zip((*wanted, *absmax), values, strict=True):
+            for name, value in zip(asked, values, strict=True):
+                if name in by_channel:
+                    channel_amax[name] = _channel_amax(value, channel_amax.get(name), name)
                 if name in histograms:
                     histograms[name].add(value, name)
-                else:
+                elif name in absmax:
                     # np.maximum keeps NaN, which max() may lose.
                     absmax[name] = float(np.maximum(absmax[name], np.abs(value).max()))
             logits.append(answer[0])
@@ -98,10 +107,21 @@ def observe(
     answers = np.stack(logits).astype(np.float32)
     absmax |= {name: histogram.amax for name, histogram in histograms.items()}
     absmax[model.graph.output[0].name] = float(np.abs(answers).max())
-    return Observation(histograms, absmax, answers, tuple(sha256s))
+    return Observation(histograms, absmax, channel_amax, answers, tuple(sha256s))
 
 
-def _session(model: onnx.ModelProto, tensors: list[str], threads: int | None) -> Any:
+def _channel_amax(value: Float32Array, before: Float32Array | None, tensor: str) -> Float32Array:
+    rows = value.reshape(value.shape[1], -1)
+    amax: Float32Array = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    if not np.isfinite(amax).all():
+        raise CalibrationError(
+            f"tensor {tensor!r} has channels that reach NaN or infinity, "
+            "expected numbers; the FP32 model is broken on these faces: train or export it again"
+        )
+    return amax if before is None else np.maximum(before, amax)
+
+
+def _session(model: onnx.ModelProto, tensors: list[str]) -> Any:
     import onnxruntime
 
     extended = onnx.ModelProto()
@@ -114,8 +134,6 @@ def _session(model: onnx.ModelProto, tensors: list[str], threads: int | None) ->
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
     try:
         session: Any = onnxruntime.InferenceSession(
             extended.SerializeToString(), options, providers=["CPUExecutionProvider"]

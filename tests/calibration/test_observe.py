@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_arm.calibration.observe import Observation, observe
 from edge_arm.runtime.batches import FaceBatch
@@ -88,6 +88,33 @@ def test_nan_and_infinity_among_the_extremes_are_kept(
     bias.CopyFrom(numpy_helper.from_array(values, "c2"))
     seen = observe(broken, ["t2"], batches(faces_nhwc, 5), extremes=["t3"])
     assert np.isnan(seen.absmax["t3"])
+
+
+def test_channel_maxima_are_those_of_the_tensor(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    exposed.graph.output.append(helper.make_tensor_value_info("t8", TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(
+        exposed.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (values,) = session.run(["t8"], {"faces": faces_nhwc})
+    seen = observe(model, ["t5"], batches(faces_nhwc, 5), channels=["t8", "t5"])
+    assert list(seen.histograms) == ["t5"]
+    # ONNX Runtime rounds differently at batch 12 and in another fusion
+    np.testing.assert_allclose(
+        seen.channel_amax["t8"], np.abs(values).max(axis=(0, 2, 3)), rtol=1e-5
+    )
+    assert seen.channel_amax["t5"].shape == (16,)
+    assert seen.channel_amax["t5"].max() == np.float32(seen.absmax["t5"])
+
+
+def test_a_channel_of_nan_is_refused(model: onnx.ModelProto, faces_nhwc: np.ndarray):
+    broken = onnx.ModelProto()
+    broken.CopyFrom(model)
+    bias = next(item for item in broken.graph.initializer if item.name == "c2")
+    bias.CopyFrom(numpy_helper.from_array(np.full(16, np.nan, np.float32), "c2"))
+    with pytest.raises(CalibrationError, match="tensor 't3' has channels that reach NaN or inf"):
+        observe(broken, (), batches(faces_nhwc, 4), channels=["t3"])
 
 
 def test_progress_adds_up_to_the_number_of_faces(model: onnx.ModelProto, faces_nhwc: np.ndarray):
