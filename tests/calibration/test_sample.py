@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_arm.calibration.sample import calibration_sample, class_shares, held_out_sample
+from edge_arm.calibration.sample import (
+    Balance,
+    balanced_shares,
+    calibration_sample,
+    class_shares,
+    held_out_sample,
+)
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import RAFDB
@@ -136,8 +142,33 @@ def test_no_face_left_to_hold_out_is_refused(face_index: MakeIndex):
         held_out_sample(population, population, num_images=10, seed=0)
 
 
-def test_a_held_out_face_that_is_gone_is_named(face_index: MakeIndex):
-    population = face_index()
-    population.samples[5].path.unlink()
-    with pytest.raises(DataError, match=r"cannot read .*train_00005.png.*restore the file"):
-        held_out_sample(population, population.subset([0]), num_images=10, seed=0)
+def test_balanced_shares_are_equal_where_every_class_has_enough():
+    assert balanced_shares(np.array(RAFDB_COUNTS), 700).tolist() == [100] * 7
+
+
+def test_the_largest_classes_give_what_cannot_be_shared_equally():
+    # 704 = 7 * 100 + 4; the four largest counts are 4772, 2524, 1982, 1290
+    assert balanced_shares(np.array(RAFDB_COUNTS), 704).tolist() == [
+        101, 100, 100, 101, 101, 100, 101
+    ]  # fmt: skip
+
+
+def test_what_a_small_class_lacks_is_spread_over_the_others():
+    # 80 = 3 + 5 + 72, and 72 is 24 for each of the three others
+    assert balanced_shares(np.array([100, 3, 50, 5, 100]), 80).tolist() == [24, 3, 24, 5, 24]
+
+
+def test_all_faces_can_be_taken_balanced():
+    assert balanced_shares(np.array([9, 2, 30]), 41).tolist() == [9, 2, 30]
+
+
+def test_a_balanced_sample_is_seeded_and_does_not_depend_on_the_order():
+    index = index_of((9, 2, 30, 211, 50, 11, 90))
+    drawn = calibration_sample(index, num_images=40, seed=1, balance=Balance.BALANCED)
+    # 40 = 2 + 38, 38 = 6 * 6 + 2, and the largest two are happiness and neutral
+    assert drawn.counts().tolist() == [6, 2, 6, 7, 6, 6, 7]
+    turned = index.subset(range(len(index))[::-1])
+    again = calibration_sample(turned, num_images=40, seed=1, balance=Balance.BALANCED)
+    assert ids(again) == ids(drawn)
+    other = calibration_sample(index, num_images=40, seed=2, balance=Balance.BALANCED)
+    assert ids(other) != ids(drawn)
