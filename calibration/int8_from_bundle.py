@@ -18,13 +18,14 @@ from edge_arm.calibration.bundle_update import (
     staging_folder,
     tool_versions,
 )
+from edge_arm.calibration.copies import require_untested
 from edge_arm.calibration.half_range import float_tensors
 from edge_arm.calibration.implicit import implicit_ranges_from
-from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
+from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import Observation, observe
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
 from edge_arm.calibration.ranges import Method, amax_from_histogram
-from edge_arm.calibration.sample import calibration_sample
+from edge_arm.calibration.sample import Balance, calibration_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
 from edge_arm.calibration.typed_reference import TypedReference
@@ -32,6 +33,7 @@ from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.batches import face_batches, read_face
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
+from edge_arm.runtime.fingerprints import fingerprints_of
 from edge_arm.runtime.manifest import Bundle, Manifest, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
@@ -55,11 +57,13 @@ class CalibrationConfig:
         num_images: calibration faces, drawn from the training split.
         method: how a range is chosen from what was seen.
         seed: of the draw.
+        balance: of the classes in the draw.
     """
 
     num_images: int = 512
     method: Method = Method.ENTROPY
     seed: int = 0
+    balance: Balance = Balance.STRATIFIED
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
@@ -71,8 +75,8 @@ class CalibrationConfig:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: every face runs in FP32 and INT8, some in the typed INT8."""
-        return 2 * self.num_images + min(self.num_images, TYPED_FACES)
+        """What `progress` adds up to: FP32 and two INT8 models on every face, the typed on some."""
+        return 3 * self.num_images + min(self.num_images, TYPED_FACES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +101,8 @@ def int8_from_bundle(
     train_index: FaceIndex,
     config: CalibrationConfig,
     progress: Callable[[int], None] | None = None,
+    *,
+    test_index: FaceIndex | None = None,
 ) -> Bundle:
     """Calibrate the FP32 model of a bundle and add the INT8 models to it.
 
@@ -107,9 +113,10 @@ def int8_from_bundle(
         train_index: the training split, in any label order that the model knows.
         config: how.
         progress: called with the number of faces done since the last call; see `num_steps`.
+        test_index: faces that none of the calibration faces may be among, if they are known here.
 
     Returns:
-        The bundle as it is now: with both INT8 models, `calibration.json` and
+        The bundle as it is now: with the INT8 models, `calibration.json` and
         `calibration.cache`. Any INT8 model it had before is replaced.
 
     Raises:
@@ -122,7 +129,11 @@ def int8_from_bundle(
     model_path, fp32 = bundle.model(Precision.FP32)
     golden_path = bundle.verified(GOLDEN_NAME)
     population = train_index.relabelled(manifest.labels)
-    faces = calibration_sample(population, num_images=config.num_images, seed=config.seed)
+    faces = calibration_sample(
+        population, num_images=config.num_images, seed=config.seed, balance=config.balance
+    )
+    if test_index is not None:
+        require_untested(faces, test_index)
 
     model = onnx.load(model_path)
     first, _ = read_face(faces.samples[0], manifest.preprocess)
@@ -135,16 +146,25 @@ def int8_from_bundle(
         method=config.method,
         progress=progress,
     )
-    models = int8_models(model, plan, found.amax, absmax=found.seen.absmax, manifest=manifest)
+    models = int8_models(
+        model,
+        plan,
+        found.amax,
+        implicit_amax=found.implicit_amax,
+        absmax=found.seen.absmax,
+        manifest=manifest,
+    )
     table = CalibrationTable(
         method=config.method,
         amax=found.amax,
         model_sha256=fp32.sha256,
         faces=faces,
         face_sha256s=found.seen.sha256s,
+        looks=fingerprints_of(faces, manifest.preprocess).hashes,
         population=len(population),
         population_sha256=population.sha256,
         seed=config.seed,
+        balance=config.balance,
         tool_versions=tool_versions(),
     )
     with staging_folder(bundle.path) as staging:
@@ -156,7 +176,12 @@ def int8_from_bundle(
         with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
             main_checks = difference("golden", golden["logits"], int8.infer(golden["images"]))
             answers = _answers(int8.infer, faces, manifest, progress)
+        with OnnxRuntimeBackend(staging / CPU_NAME) as cpu:
+            cpu_checks = difference("golden", golden["logits"], cpu.infer(golden["images"]))
+            unsigned = _answers(cpu.infer, faces, manifest, progress)
         main_checks |= difference("calibration", found.seen.logits, answers)
+        cpu_checks |= difference("calibration", found.seen.logits, unsigned)
+        cpu_checks |= difference("int8_main", answers, unsigned)
         typed_checks = {
             **difference("golden", golden["logits"], typed.infer(golden["images"])),
             **_typed_checks(typed, found, answers, manifest, progress),
@@ -165,7 +190,9 @@ def int8_from_bundle(
             "INT8 agrees with FP32 on %.2f %% of the calibration faces",
             100 * main_checks["calibration_agreement"],
         )
-        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
+        artifacts = models.artifacts(
+            staging, main_checks=main_checks, typed_checks=typed_checks, cpu_checks=cpu_checks
+        )
         return add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
 
 

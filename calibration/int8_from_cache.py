@@ -33,7 +33,7 @@ from edge_arm.calibration.int8_from_bundle import (
     CalibrationConfig,
     calibrate_on,
 )
-from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
+from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
 from edge_arm.calibration.qdq import int8_graph
@@ -49,9 +49,10 @@ from edge_arm.runtime.preprocess import Uint8Array
 
 FROM_CACHE = "INT8 from the cache"
 FROM_CACHE_TYPED = "INT8 from the cache, typed"
+FROM_CACHE_CPU = "INT8 from the cache, for CPUs"
 OURS = "INT8 calibrated here"
 _OURS_NAME = "ours.int8.onnx"
-_NUM_MODELS = 4
+_NUM_MODELS = 5
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class LabelledFaces:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: our calibration, and four models on the held-out faces."""
+        """What `progress` adds up to: our calibration, and five models on the held-out faces."""
         images = self.config.num_images
         return images + _NUM_MODELS * num_held_out(len(self.train_index), images)
 
@@ -127,18 +128,28 @@ def int8_from_cache(
     ours = None if labelled is None else _calibrated_here(bundle, model, plan, labelled, progress)
     absmax = _absmax(model, golden["images"]) if ours is None else ours.calibration.seen.absmax
     widest = {name: max(value, amax.get(name, 0.0)) for name, value in absmax.items()}
-    models = int8_models(model, plan, amax, absmax=widest, manifest=manifest)
     implicit, lacking = _implicit_amax(model, plan, cache, amax)
+    models = int8_models(
+        model, plan, amax, implicit_amax=implicit, absmax=widest, manifest=manifest
+    )
     with staging_folder(bundle.path) as staging:
         models.save(staging)
         (staging / CACHE_NAME).write_text(cache_text(implicit), encoding="utf-8")
         typed = TypedReference(models.typed.model)
-        with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
-            answering = {FROM_CACHE: int8.infer, FROM_CACHE_TYPED: typed.infer}
-            main_checks, typed_checks = (
-                difference("golden", golden["logits"], infer(golden["images"]))
-                for infer in answering.values()
+        with (
+            OnnxRuntimeBackend(staging / INT8_NAME) as int8,
+            OnnxRuntimeBackend(staging / CPU_NAME) as cpu,
+        ):
+            answering = {
+                FROM_CACHE: int8.infer,
+                FROM_CACHE_TYPED: typed.infer,
+                FROM_CACHE_CPU: cpu.infer,
+            }
+            on_golden = [infer(golden["images"]) for infer in answering.values()]
+            main_checks, typed_checks, cpu_checks = (
+                difference("golden", golden["logits"], logits) for logits in on_golden
             )
+            cpu_checks |= difference("int8_main", on_golden[0], on_golden[2])
             comparison = None
             if ours is not None:
                 onnx.save(int8_graph(model, plan, ours.calibration.amax), staging / _OURS_NAME)
@@ -164,7 +175,9 @@ def int8_from_cache(
             tool_versions=tool_versions(),
         )
         write_table(staging / CALIBRATION_NAME, table)
-        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
+        artifacts = models.artifacts(
+            staging, main_checks=main_checks, typed_checks=typed_checks, cpu_checks=cpu_checks
+        )
         after = add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
     return FromCache(after, cache, unknown, lacking, comparison)
 
@@ -184,7 +197,9 @@ def _calibrated_here(
 ) -> _Ours:
     config = labelled.config
     population = labelled.train_index.relabelled(bundle.manifest.labels)
-    faces = calibration_sample(population, num_images=config.num_images, seed=config.seed)
+    faces = calibration_sample(
+        population, num_images=config.num_images, seed=config.seed, balance=config.balance
+    )
     # Before the work, which would be in vain with no face left.
     left = held_out_sample(population, faces, num_images=HELD_OUT_FACES, seed=config.seed)
     calibration = calibrate_on(

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.sample import Balance
 from edge_arm.calibration.tensorrt_cache import TensorRTCache
 from edge_arm.runtime.faces import FaceIndex
+from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.storage import write_json
 
 SCHEMA_VERSION = 1
@@ -29,9 +31,12 @@ class CalibrationTable:
         model_sha256: of the FP32 model whose tensors these are.
         faces: that were used, in order.
         face_sha256s: of each face's file.
+        looks: (N, 32) uint8 perceptual hash of each face, so that a device without the pictures
+            can tell near duplicates of them.
         population: faces in the training split that `faces` was drawn from.
         population_sha256: of that split's list.
         seed: of the draw.
+        balance: of the classes in the draw.
         tool_versions: of the packages that took part.
     """
 
@@ -40,9 +45,11 @@ class CalibrationTable:
     model_sha256: str
     faces: FaceIndex
     face_sha256s: tuple[str, ...]
+    looks: Uint8Array
     population: int
     population_sha256: str
     seed: int
+    balance: Balance
     tool_versions: dict[str, str]
 
     def provenance(self) -> dict[str, Any]:
@@ -51,6 +58,7 @@ class CalibrationTable:
         return {
             "method": self.method.value,
             "seed": self.seed,
+            "balance": self.balance.value,
             "num_images": len(self.faces),
             "class_counts": {
                 name: int(count)
@@ -68,11 +76,18 @@ class CalibrationTable:
         }
 
     def images(self) -> list[dict[str, str]]:
-        """The faces, each with its hash."""
+        """The faces, each with the hash of its file and of how it looks."""
         classes = self.faces.labels.classes
         return [
-            {"sample_id": face.sample_id, "class": classes[face.target], "sha256": digest}
-            for face, digest in zip(self.faces.samples, self.face_sha256s, strict=True)
+            {
+                "sample_id": face.sample_id,
+                "class": classes[face.target],
+                "sha256": digest,
+                "perceptual_hash": look.tobytes().hex(),
+            }
+            for face, digest, look in zip(
+                self.faces.samples, self.face_sha256s, self.looks, strict=True
+            )
         ]
 
 

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from edge_arm.runtime.manifest import Bundle
 
 
+class BalanceName(str, Enum):
+    """The ways to share the faces among the classes, by `calibration.sample.Balance`."""
+
+    STRATIFIED = "stratified"
+    BALANCED = "balanced"
+
+
 class MethodName(str, Enum):
     """The ways to choose a range, by the names of `calibration.ranges.Method`."""
 
@@ -36,6 +43,13 @@ def calibrate(
     method: Annotated[
         MethodName, typer.Option(help="How a range is chosen from what the faces did.")
     ] = MethodName.ENTROPY,
+    balance: Annotated[
+        BalanceName,
+        typer.Option(
+            help="stratified: classes as frequent as in the data; balanced: the same number of "
+            "each, small classes whole and the others filling up."
+        ),
+    ] = BalanceName.STRATIFIED,
     seed: Annotated[int, typer.Option(help="Of the draw of the faces.")] = 0,
     from_cache: Annotated[
         Path | None,
@@ -48,13 +62,14 @@ def calibrate(
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
     Writes model.int8.onnx, model.int8.typed.onnx (for strongly typed TensorRT networks),
-    calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT
+    model.int8.cpu.onnx (for ONNX Runtime and OpenVINO on CPUs), calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT
     and a GPU are present, the INT8 engine is built too.
 
     Example: edge-arm calibrate --data rafdb --root data/rafdb
     """
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.ranges import Method
+    from edge_arm.calibration.sample import Balance
     from edge_arm.cli.build import build_if_possible
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import Precision, open_bundle
@@ -65,7 +80,9 @@ def calibrate(
             "set that the calibration faces come from; write --data rafdb, or --from-cache FILE "
             "to take the ranges from a TensorRT calibration cache"
         )
-    config = CalibrationConfig(num_images=images, method=Method(method.value), seed=seed)
+    config = CalibrationConfig(
+        num_images=images, method=Method(method.value), seed=seed, balance=Balance(balance.value)
+    )
     source = open_bundle(bundle)
     if from_cache is not None:
         _from_cache(source, from_cache, data, root, config)
@@ -77,14 +94,17 @@ def calibrate(
 def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:
     from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
+    from edge_arm.cli.faces_to_measure import faces_to_measure
     from edge_arm.cli.temperatures import with_temperatures
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.faces import Split
     from edge_arm.runtime.manifest import Precision
 
-    train_index = face_index(data, resolve_root(data, root), Split.TRAIN)
+    folder = resolve_root(data, root)
+    train_index = face_index(data, folder, Split.TRAIN)
+    test_index = faces_to_measure(data, folder)
     with progress_bar("calibrate", config.num_steps) as advance:
-        result = int8_from_bundle(source, train_index, config, advance)
+        result = int8_from_bundle(source, train_index, config, advance, test_index=test_index)
     result = with_temperatures(result, train_index)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
@@ -140,16 +160,20 @@ def _cache_rows(made: FromCache) -> dict[str, str]:
 
 
 def _model_rows(bundle: Bundle) -> dict[str, str]:
-    from edge_arm.runtime.manifest import Precision
+    from edge_arm.runtime.manifest import CPU_VARIANT, Precision
 
     main = bundle.manifest.artifact(Precision.INT8)
     typed = bundle.manifest.artifact(Precision.INT8, "typed")
+    cpu = bundle.manifest.artifact(Precision.INT8, CPU_VARIANT)
     return {
         "weights": f"{main.checks['weight_bytes'] / 1e6:.1f} MB in an engine",
         "size": f"{main.size_bytes / 1e6:.1f} MB (the file keeps FP32 weights with Q/DQ)",
         "float": ", ".join(main.float_nodes) or "nothing",
         "typed": f"{typed.size_bytes / 1e6:.1f} MB, opset {typed.opset}, float part FP16, for "
         f"TensorRT 10.12 and newer: {bundle.path / typed.file}",
+        "cpu": f"{cpu.size_bytes / 1e6:.1f} MB, unsigned activations, for ONNX Runtime and "
+        f"OpenVINO on CPUs; same answers as the signed form on "
+        f"{100 * cpu.checks['int8_main_agreement']:.2f} % of the faces: {bundle.path / cpu.file}",
         "path": str(bundle.path / main.file),
     }
 

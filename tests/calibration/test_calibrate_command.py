@@ -13,8 +13,11 @@ from typer.testing import CliRunner
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.tensorrt_cache import cache_text
 from edge_arm.cli.calibrate import MethodName, calibrate
+from edge_arm.runtime.calibration_faces import calibration_faces
 from edge_arm.runtime.errors import BundleError, CalibrationError, DataError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+from edge_arm.runtime.perceptual_hash import perceptual_hashes
+from edge_arm.runtime.preprocess import resize_face
 
 app = typer.Typer()
 app.command()(calibrate)
@@ -57,6 +60,53 @@ def test_the_command_adds_int8_and_prints_what_it_did(
     assert str(after.path / "model.int8.typed.onnx") in printed
     assert after.manifest.calibration is not None
     assert after.manifest.calibration["seed"] == 3
+
+
+def test_a_balanced_sample_is_drawn_and_recorded_with_the_looks_of_its_faces(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--images", 15, "--method", "max", "--balance", "balanced")
+    run("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, *options)
+    after = open_bundle(bundle.path)
+    assert after.manifest.calibration is not None
+    assert after.manifest.calibration["balance"] == "balanced"
+    counts = after.manifest.calibration["class_counts"].values()
+    assert sorted(counts) == [2, 2, 2, 2, 2, 2, 3]
+    faces = calibration_faces(after)
+    assert faces is not None
+    first = cv2.imread(str(rafdb / "Image" / "aligned" / f"{faces.sample_ids[0][:11]}_aligned.jpg"))
+    pixels = resize_face(cv2.cvtColor(first, cv2.COLOR_BGR2RGB), 64)
+    assert faces.looks[0] == perceptual_hashes(pixels[np.newaxis])[0].tobytes().hex()
+
+
+def test_a_calibration_face_in_the_test_split_is_refused_before_any_work(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    pictures = rafdb / "Image" / "aligned"
+    copied = (pictures / "train_00004_aligned.jpg").read_bytes()
+    (pictures / "test_0001_aligned.jpg").write_bytes(copied)
+    with pytest.raises(DataError, match=r"1 of the 21 .* 'train_00004.jpg' \(there 'test_0001"):
+        run("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, "--images", 21)
+    assert {path.name for path in bundle.path.iterdir()} == {
+        "model.fp32.onnx", "golden.npz", "manifest.json"
+    }  # fmt: skip
+
+
+def test_without_a_test_split_the_calibration_says_that_nobody_looked(
+    model: onnx.ModelProto,
+    make_bundle: MakeBundle,
+    rafdb: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    listing = rafdb / "EmoLabel" / "list_patition_label.txt"
+    listing.write_text(listing.read_text().replace("test_0001.jpg 1\n", ""))
+    (rafdb / "Image" / "aligned" / "test_0001_aligned.jpg").unlink()
+    options = ("--bundle", make_bundle(model).path, "--images", 14, "--method", "max")
+    run("--data", "rafdb", "--root", rafdb, *options)
+    assert "calibration faces were not looked for among test faces" in caplog.text
+    assert "has no row for the test split" in caplog.text
 
 
 @pytest.fixture
