@@ -62,8 +62,9 @@ def calibrate(
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
     Writes model.int8.onnx, model.int8.typed.onnx (for strongly typed TensorRT networks),
-    model.int8.cpu.onnx (for ONNX Runtime and OpenVINO on CPUs), calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT
-    and a GPU are present, the INT8 engine is built too.
+    model.int8.cpu.onnx (for ONNX Runtime and OpenVINO on CPUs), calibration.json, and
+    calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT and a GPU are
+    present, the INT8 engine is built too.
 
     Example: edge-arm calibrate --data rafdb --root data/rafdb
     """

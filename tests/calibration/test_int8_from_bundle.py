@@ -207,7 +207,7 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
 ):
     steps: list[int] = []
     int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
-    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14
+    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14 + 14
     # of many faces the typed model answers 64
     assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 64
 
