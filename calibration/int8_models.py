@@ -132,10 +132,10 @@ def int8_models(
         CalibrationError: if no usable graph comes out.
     """
     main = int8_graph(float32, plan, amax)
-    check_placement(main)
+    check_placement(main, kept_float=plan.kept_float)
     float32_nodes = nodes_in_float32(float32, absmax, known=_fp16_float_nodes(manifest))
     typed = typed_graph(float32, plan, amax, float32_nodes=frozenset(float32_nodes))
-    check_typed(typed.model, float32_nodes)
+    check_typed(typed.model, float32_nodes, kept_float=plan.kept_float)
     cpu = cpu_graph(main, implicit_amax)
     return Int8Models(float32, plan, main, typed, cpu, float32_nodes)
 

@@ -40,11 +40,13 @@ class QuantPlan:
         activations: edges that get a DequantizeLinear with one scale for the tensor.
         weights: edges whose initializer gets one scale per output channel.
         float_nodes: weighted nodes that stay in float, by name, with the reason.
+        kept_float: those of them that could be in int8 and are kept in float for their accuracy.
     """
 
     activations: tuple[Edge, ...]
     weights: tuple[Edge, ...]
     float_nodes: dict[str, str]
+    kept_float: frozenset[str] = frozenset()
 
     def ranges_from(self, model: onnx.ModelProto) -> dict[str, str]:
         """Which tensor's values decide the range of each quantized activation.
