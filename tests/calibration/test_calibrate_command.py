@@ -126,7 +126,7 @@ def test_a_cache_is_converted_without_data_and_what_was_not_measured_is_said(
     assert "not used   1 names that are no tensors of this model: 'stranger'" in printed
     assert "accuracy was not measured: give --data NAME" in printed
     after = open_bundle(bundle.path)
-    assert {item.variant for item in after.manifest.artifacts} == {"main", "typed"}
+    assert {item.variant for item in after.manifest.artifacts} == {"main", "typed", "cpu"}
     assert after.manifest.calibration is not None
     assert after.manifest.calibration["method"] == "from cache"
 

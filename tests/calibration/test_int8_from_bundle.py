@@ -102,6 +102,33 @@ def test_the_typed_model_comes_from_the_same_ranges_and_is_checked_beside_the_ma
     assert 2**-11 < artifact.checks["largest_scale_rounding"] < 0.005
 
 
+def test_the_model_for_cpus_is_checked_beside_fp32_and_the_signed_model(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    path, artifact = bundle.model(Precision.INT8, "cpu")
+    assert (artifact.file, artifact.opset) == ("model.int8.cpu.onnx", 17)
+    assert artifact.size_bytes == path.stat().st_size
+    golden = np.load(bundle.path / "golden.npz")
+    fp32, signed, unsigned = (
+        onnxruntime.InferenceSession(
+            str(bundle.path / name), providers=["CPUExecutionProvider"]
+        ).run(None, {"faces": golden["images"]})[0]
+        for name in ("model.fp32.onnx", "model.int8.onnx", "model.int8.cpu.onnx")
+    )
+    apart = np.abs(unsigned.astype(np.float64) - fp32).max()
+    assert artifact.checks["golden_max_logit_difference"] == pytest.approx(apart)
+    assert 0 < apart < 0.5 * np.ptp(fp32)
+    assert not np.array_equal(signed, unsigned)
+    assert artifact.checks["int8_main_agreement"] >= 0.9
+    assert set(artifact.checks) == {
+        f"{faces}_{figure}"
+        for faces in ("golden", "calibration", "int8_main")
+        for figure in ("agreement", "max_logit_difference", "mean_logit_difference")
+    }
+    assert list(artifact.float_nodes) == ["/n49/Conv"]
+
+
 def test_the_typed_record_names_what_is_not_int8_and_what_is_fp32(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
@@ -209,7 +236,7 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
     int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
     assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14 + 14
     # of many faces the typed model answers 64
-    assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 64
+    assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 512 + 64
 
 
 def test_calibrating_twice_gives_the_same_bytes(
@@ -222,7 +249,7 @@ def test_calibrating_twice_gives_the_same_bytes(
     assert content(twice.path) == first
     assert set(first) == {
         "calibration.cache", "calibration.json", "golden.npz", "manifest.json",
-        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx",
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx",
     }  # fmt: skip
 
 
@@ -234,7 +261,7 @@ def test_a_second_calibration_replaces_the_first(
     config = CalibrationConfig(num_images=10, method=Method.PERCENTILE, seed=1)
     second = int8_from_bundle(first, index, config)
     assert [item.file for item in second.manifest.artifacts] == [
-        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx"
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx"
     ]  # fmt: skip
     assert first.manifest.files["calibration.cache"] != second.manifest.files["calibration.cache"]
     assert second.manifest.calibration is not None
