@@ -63,8 +63,11 @@ class Cuts:
     def tensor_bytes(self, name: str) -> int:
         """Bytes of a tensor for one face."""
         kind = self._infos[name].type.tensor_type.elem_type
-        size = 1 if kind == TensorProto.UINT8 else 4
-        return int(np.prod(self._shape(name))) * size
+        return self.tensor_elements(name) * (1 if kind == TensorProto.UINT8 else 4)
+
+    def tensor_elements(self, name: str) -> int:
+        """Values in a tensor for one face."""
+        return int(np.prod(self._shape(name)))
 
     def cheap_position(self, position: int, limit_bytes: int) -> int:
         """The last cut at or before a position that passes on at most so much for a face.
