@@ -2,26 +2,38 @@
 
 Each face runs alone (batch 1). So a face's activations cannot depend on its neighbours or on how
 the set is cut, and integer counts (histogram.py) do not depend on the order: the ranges are the
-same to the bit for any batch size and any order. It costs no time, because ONNX Runtime needs as
-long per face at batch 8 as at batch 1, and memory does not grow with the set.
+same to the bit for any batch size and any order. ONNX Runtime needs as long per face at batch 8 as
+at batch 1.
+
+Several faces run at once, each in one thread that counts its tensors too, while further faces are
+decoded. That keeps all cores busy where the threads inside one small convolution wait for each
+other, and memory does not grow with the set.
 
 Shapes: N faces, S model input size, C classes, K channels of a tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
+from edge_arm.calibration.exposure import Wanted, exposed_model, origins
 from edge_arm.calibration.histogram import Histogram
+from edge_arm.calibration.tally import FaceLook, Tally, look_at
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.batches import FaceBatch
 from edge_arm.runtime.errors import BackendError, CalibrationError
+from edge_arm.runtime.preprocess import Uint8Array
+
+MOST_AT_ONCE = 4
+"""Faces that run at the same time; each holds its activations, at 224 pixels some 50 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +57,21 @@ class Observation:
     sha256s: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class PlacedFace:
+    """A face that is ready to run.
+
+    Attributes:
+        position: among all faces of the pass.
+        image_hwc: (S, S, 3) uint8 RGB.
+        sha256: of its file; empty if it has none.
+    """
+
+    position: int
+    image_hwc: Uint8Array
+    sha256: str
+
+
 def observe(
     model: onnx.ModelProto,
     tensors: Iterable[str],
@@ -55,6 +82,8 @@ def observe(
     progress: Callable[[int], None] | None = None,
 ) -> Observation:
     """Run the faces and count every value of the tensors.
+
+    A pass that can be interrupted and gone on with is `observe_faces` in resumable_pass.py.
 
     Args:
         model: the FP32 graph, uint8 (N, S, S, 3) to float32 (N, C).
@@ -69,78 +98,156 @@ def observe(
         The histograms, and the logits in the order of the faces.
 
     Raises:
-        CalibrationError: if there are no faces, or a value is NaN, infinite or absurd.
+        CalibrationError: if there are no faces, the model is quantized already, or a value is NaN,
+            infinite or absurd.
         BackendError: if ONNX Runtime cannot run the model.
     """
-    wanted = list(tensors)
-    absmax = dict.fromkeys((name for name in extremes if name not in set(wanted)), 0.0)
-    channel_amax: dict[str, Float32Array] = {}
-    by_channel = tuple(channels)
-    asked = list(dict.fromkeys([*wanted, *absmax, *by_channel]))
-    session = _session(model, asked)
-    source = model.graph.input[0].name
-    histograms = {name: Histogram() for name in wanted}
-    logits: list[Float32Array] = []
-    sha256s: list[str] = []
-    for batch in batches:
-        for image_hwc in batch.images_nhwc:
-            answer, *values = session.run(
-                [model.graph.output[0].name, *asked], {source: image_hwc[np.newaxis]}
-            )
-            for name, value in zip(asked, values, strict=True):
-                if name in by_channel:
-                    channel_amax[name] = _channel_amax(value, channel_amax.get(name), name)
-                if name in histograms:
-                    histograms[name].add(value, name)
-                elif name in absmax:
-                    # np.maximum keeps NaN, which max() may lose.
-                    absmax[name] = float(np.maximum(absmax[name], np.abs(value).max()))
-            logits.append(answer[0])
-        sha256s.extend(batch.sha256s)
+    wanted = Wanted.of(tensors, extremes=extremes, channels=channels)
+    tally = Tally(wanted)
+    observer = Observer(model, wanted)
+
+    def step() -> None:
         if progress is not None:
-            progress(len(batch.images_nhwc))
-    if not logits:
+            progress(1)
+
+    observer.run(placed_faces(batches), tally, step)
+    return observation_from(tally, model)
+
+
+def placed_faces(batches: Iterable[FaceBatch]) -> Iterator[PlacedFace]:
+    """The faces of some batches one by one, numbered from 0."""
+    position = 0
+    for batch in batches:
+        sha256s = batch.sha256s or ("",) * len(batch.images_nhwc)
+        for image_hwc, sha256 in zip(batch.images_nhwc, sha256s, strict=True):
+            yield PlacedFace(position, image_hwc, sha256)
+            position += 1
+
+
+def observation_from(tally: Tally, model: onnx.ModelProto) -> Observation:
+    """The result of a pass over all faces.
+
+    Args:
+        tally: of the faces.
+        model: that they ran through.
+
+    Raises:
+        CalibrationError: if there are no faces.
+    """
+    if not len(tally):
         raise CalibrationError(
             "got no faces to calibrate with, expected at least one of each class; "
             "name a data set with --data and --root"
         )
-    answers = np.stack(logits).astype(np.float32)
-    absmax |= {name: histogram.amax for name, histogram in histograms.items()}
-    absmax[model.graph.output[0].name] = float(np.abs(answers).max())
-    return Observation(histograms, absmax, channel_amax, answers, tuple(sha256s))
+    positions = sorted(tally.logits)
+    logits = np.stack([tally.logits[position] for position in positions])
+    absmax = tally.absmax | {name: item.amax for name, item in tally.histograms.items()}
+    absmax[model.graph.output[0].name] = float(np.abs(logits).max())
+    return Observation(
+        histograms=tally.histograms,
+        absmax=absmax,
+        channel_amax=tally.channel_amax,
+        logits=logits,
+        sha256s=tuple(filter(None, (tally.sha256s[position] for position in positions))),
+    )
 
 
-def _channel_amax(value: Float32Array, before: Float32Array | None, tensor: str) -> Float32Array:
-    rows = value.reshape(value.shape[1], -1)
-    amax: Float32Array = np.maximum(rows.max(axis=1), -rows.min(axis=1))
-    if not np.isfinite(amax).all():
-        raise CalibrationError(
-            f"tensor {tensor!r} has channels that reach NaN or infinity, "
-            "expected numbers; the FP32 model is broken on these faces: train or export it again"
+class Observer:
+    """The FP32 model in ONNX Runtime, handing out the wanted tensors."""
+
+    def __init__(self, model: onnx.ModelProto, wanted: Wanted) -> None:
+        """Load the model.
+
+        Args:
+            model: the FP32 graph.
+            wanted: tensors in it.
+
+        Raises:
+            CalibrationError: if the model is quantized already.
+            BackendError: if ONNX Runtime cannot load it.
+        """
+        self._wanted = wanted
+        self._origins = origins(model, wanted)
+        self._exposed = list(dict.fromkeys(item.tensor for item in self._origins.values()))
+        self._input, self._output = model.graph.input[0].name, model.graph.output[0].name
+        cores = num_cores()
+        self._at_once = min(cores, MOST_AT_ONCE)
+        self._session = _session(
+            exposed_model(model, self._exposed), threads=cores // self._at_once
         )
-    return amax if before is None else np.maximum(before, amax)
+
+    def run(self, faces: Iterable[PlacedFace], tally: Tally, step: Callable[[], None]) -> None:
+        """Count all faces in.
+
+        Whatever ends this early, the tally holds whole faces when it has ended.
+
+        Args:
+            faces: to run; they are taken as they are needed.
+            tally: to add to.
+            step: called in this thread after each face.
+
+        Raises:
+            CalibrationError: if a value is NaN, infinite or absurd.
+            BackendError: if ONNX Runtime cannot run the model.
+        """
+
+        def count(face: PlacedFace) -> None:
+            tally.add(face.position, face.sha256, self._look(face.image_hwc))
+
+        with ThreadPoolExecutor(self._at_once, thread_name_prefix="calibrate") as pool:
+            pending: deque[Future[None]] = deque()
+            try:
+                for face in faces:
+                    pending.append(pool.submit(count, face))
+                    if len(pending) > 2 * self._at_once:
+                        pending.popleft().result()
+                        step()
+                while pending:
+                    pending.popleft().result()
+                    step()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _look(self, image_hwc: Uint8Array) -> FaceLook:
+        try:
+            logits, *values = self._session.run(
+                [self._output, *self._exposed], {self._input: image_hwc[np.newaxis]}
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise BackendError(
+                f"ONNX Runtime cannot run the FP32 model ({_first_line(error)}), "
+                "expected a model made by 'edge-arm export'; export it again"
+            ) from error
+        handed_out = dict(zip(self._exposed, values, strict=True))
+        return look_at(handed_out, self._wanted, origins=self._origins, logits=logits)
 
 
-def _session(model: onnx.ModelProto, tensors: list[str]) -> Any:
+def num_cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS knows no affinity
+        return os.cpu_count() or 1
+
+
+def _session(exposed: onnx.ModelProto, *, threads: int) -> Any:
     import onnxruntime
 
-    extended = onnx.ModelProto()
-    extended.CopyFrom(model)
-    present = {item.name for item in extended.graph.output}
-    extended.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in tensors
-        if name not in present
-    )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     try:
         session: Any = onnxruntime.InferenceSession(
-            extended.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise BackendError(
-            f"ONNX Runtime cannot load the FP32 model ({str(error).strip().splitlines()[0]}), "
+            f"ONNX Runtime cannot load the FP32 model ({_first_line(error)}), "
             "expected a model made by 'edge-arm export'; export it again"
         ) from error
     return session
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -15,8 +15,9 @@ TENSORS = ("t2", "t5", "t19")  # the input behind Sub, MaxPool's output, a downs
 
 def batches(faces_nhwc: np.ndarray, size: int) -> list[FaceBatch]:
     return [
-        FaceBatch(start, faces_nhwc[start : start + size], ("0" * 64,) * size)
+        FaceBatch(start, part, ("0" * 64,) * len(part))
         for start in range(0, len(faces_nhwc), size)
+        for part in [faces_nhwc[start : start + size]]
     ]
 
 
@@ -120,7 +121,7 @@ def test_a_channel_of_nan_is_refused(model: onnx.ModelProto, faces_nhwc: np.ndar
 def test_progress_adds_up_to_the_number_of_faces(model: onnx.ModelProto, faces_nhwc: np.ndarray):
     steps: list[int] = []
     observe(model, ["t2"], batches(faces_nhwc, 5), progress=steps.append)
-    assert steps == [5, 5, 2]
+    assert sum(steps) == 12
 
 
 def test_no_faces_are_refused(model: onnx.ModelProto):
