@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from edge_arm import __version__
+from edge_arm.calibration.search.record import SENSITIVITY_NAME
 from edge_arm.calibration.table import CALIBRATION_NAME
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME
 from edge_arm.runtime.errors import BundleError
@@ -19,6 +20,9 @@ from edge_arm.runtime.manifest import Artifact, Bundle, Precision, open_bundle, 
 from edge_arm.runtime.storage import sha256_of_file, storage_error
 
 _OTHER_FILES = (CALIBRATION_NAME, CACHE_NAME)
+_OUTDATED = (*_OTHER_FILES, SENSITIVITY_NAME)
+"""What an earlier calibration left; the search of this one writes its record afterwards."""
+
 _TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-modelopt")
 
 
@@ -61,7 +65,7 @@ def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
     without = replace(
         old,
         artifacts=tuple(item for item in old.artifacts if item.precision is not Precision.INT8),
-        files={name: digest for name, digest in old.files.items() if name not in _OTHER_FILES},
+        files={name: digest for name, digest in old.files.items() if name not in _OUTDATED},
         calibration=None,
     )
     new = replace(

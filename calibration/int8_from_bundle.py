@@ -24,8 +24,11 @@ from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import Observation, observe
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
+from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.ranges import Method, amax_from_histogram
 from edge_arm.calibration.sample import Balance, calibration_sample
+from edge_arm.calibration.search.hook import ChoosePlan
+from edge_arm.calibration.search.subject import Subject
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
 from edge_arm.calibration.typed_reference import TypedReference
@@ -103,6 +106,7 @@ def int8_from_bundle(
     progress: Callable[[int], None] | None = None,
     *,
     test_index: FaceIndex | None = None,
+    choose_plan: ChoosePlan | None = None,
 ) -> Bundle:
     """Calibrate the FP32 model of a bundle and add the INT8 models to it.
 
@@ -114,6 +118,7 @@ def int8_from_bundle(
         config: how.
         progress: called with the number of faces done since the last call; see `num_steps`.
         test_index: faces that none of the calibration faces may be among, if they are known here.
+        choose_plan: says which layers stay in float, see `PlanSearch`; None for none.
 
     Returns:
         The bundle as it is now: with the INT8 models, `calibration.json` and
@@ -146,6 +151,9 @@ def int8_from_bundle(
         method=config.method,
         progress=progress,
     )
+    if choose_plan is not None:
+        subject = Subject(model, plan, lambda part: int8_graph(model, part, found.amax))
+        plan = choose_plan(subject, faces)
     models = int8_models(
         model,
         plan,
