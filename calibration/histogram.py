@@ -7,9 +7,9 @@ integer arithmetic on the bit pattern, which commutes exactly. A bin is at most 
 its value wide: finer, near the largest value, than the 2048 linear bins of entropy calibration,
 which are derived from it.
 
-1. Only the 12 octaves up to the largest value are kept apart; what is smaller counts as zero. It
-   lies below the first of the 2048 linear bins. The largest value of one part is at most that of
-   all, so whatever a part counts as zero the whole does too, and order still changes nothing.
+1. Only the 16 octaves up to the largest value are kept apart; what is smaller counts as zero. It
+   lies far inside the first of the 2048 linear bins. The largest value of one part is at most that
+   of all, so what a part counts as zero the whole does too, and order still changes nothing.
 2. So a bin has a number of 16 bits, and OpenCV counts those three times as fast as NumPy.
 3. Half of a Relu's output is zero, and a counter that is raised again and again makes the
    processor wait. So zeros are counted under 16 numbers in turn, which are added up in the end.
@@ -30,7 +30,7 @@ import numpy.typing as npt
 from edge_arm.runtime.errors import CalibrationError
 
 MANTISSA_BITS = 11
-NUM_OCTAVES = 12
+NUM_OCTAVES = 16
 LOWEST_EXPONENT = -40
 """Smaller magnitudes share bin 0 with the zeros, whatever the largest value is."""
 HIGHEST_EXPONENT = 24
@@ -76,36 +76,62 @@ class Part:
     maximum: float
 
 
-def counted(values: npt.NDArray[np.float32], tensor: str, *, rectified: bool = False) -> Part:
+@dataclass(frozen=True)
+class Extremes:
+    """The smallest and the largest of some values; NaN if one of them is."""
+
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float32]) -> Extremes:
+        """Of an array of any shape with at least one value."""
+        return cls(float(values.min()), float(values.max()))
+
+    def rectified(self) -> Extremes:
+        """Of max(x, 0), what a Relu makes of the values."""
+        # np.maximum keeps NaN, which max() may lose.
+        low, high = np.maximum([self.minimum, self.maximum], 0.0)
+        return Extremes(float(low), float(high))
+
+    @property
+    def absmax(self) -> float:
+        """Largest |x|."""
+        return float(np.maximum(-self.minimum, self.maximum))
+
+
+def counted(
+    values: npt.NDArray[np.float32], tensor: str, extremes: Extremes, *, rectified: bool = False
+) -> Part:
     """Count some values. Other threads may count at the same time.
 
     Args:
         values: any shape, float32, at least one.
         tensor: its name, for the message.
-        rectified: count max(x, 0) in the place of x: what a Relu makes of it.
+        extremes: of the values.
+        rectified: count max(x, 0) in the place of x.
 
     Raises:
         CalibrationError: if a value is NaN, infinite or beyond the highest bin.
     """
     flat = values.reshape(-1)
-    minimum, maximum = float(flat.min()), float(flat.max())
-    # Written this way round so that NaN, which min and max keep, is refused.
-    if not (max(-minimum, maximum) < 2.0**HIGHEST_EXPONENT):
+    # Written this way round so that NaN is refused.
+    if not (extremes.absmax < 2.0**HIGHEST_EXPONENT):
         _refuse(flat, tensor)
     if rectified:
-        minimum, maximum = max(minimum, 0.0), max(maximum, 0.0)
-    first = _first_bin(max(abs(minimum), abs(maximum)))
-    counts = _counts(flat[:_MOST_AT_ONCE], first, signed=minimum < 0)
+        extremes = extremes.rectified()
+    first, signed = _first_bin(extremes.absmax), extremes.minimum < 0
+    counts = _counts(flat[:_MOST_AT_ONCE], first, signed=signed)
     for start in range(_MOST_AT_ONCE, len(flat), _MOST_AT_ONCE):
-        counts += _counts(flat[start : start + _MOST_AT_ONCE], first, signed=minimum < 0)
-    return Part(first, counts, minimum, maximum)
+        counts += _counts(flat[start : start + _MOST_AT_ONCE], first, signed=signed)
+    return Part(first, counts, extremes.minimum, extremes.maximum)
 
 
 class Histogram:
     """Counts of |x| of one tensor over all faces so far, with its exact extremes.
 
     Attributes:
-        counts: (K,) int64; the bins below the 12 highest octaves are empty.
+        counts: (K,) int64; the bins below the 16 highest octaves are empty.
         minimum: smallest x, with its sign.
         maximum: largest x, with its sign.
     """
@@ -122,7 +148,7 @@ class Histogram:
 
     def add(self, values: npt.NDArray[np.float32], tensor: str) -> None:
         """Count some values in; see `counted`."""
-        self.merge(counted(values, tensor))
+        self.merge(counted(values, tensor, Extremes.of(values)))
 
     def merge(self, part: Part) -> None:
         """Add the counts of other values of the same tensor."""
@@ -203,7 +229,7 @@ def _keys(flat: npt.NDArray[np.float32], first: int, *, signed: bool) -> npt.NDA
         pattern = magnitude.view(np.uint32)
         np.subtract(pattern, base, out=pattern)
         here = keys[start : start + len(block)]
-        # It fits into 16 bits: 12 octaves of 2048 bins, and the zeros.
+        # It fits into 16 bits: 16 octaves of 2048 bins, and the zeros.
         np.right_shift(pattern, np.uint32(_SHIFT), out=here, casting="unsafe")
     return keys
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_arm.calibration.exposure import Origin, Wanted
-from edge_arm.calibration.histogram import Histogram, Part, counted
+from edge_arm.calibration.histogram import Extremes, Histogram, Part, counted
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.errors import CalibrationError
 
@@ -56,13 +56,14 @@ def look_at(
         CalibrationError: if a value to be counted is NaN, infinite or absurd, or a channel is NaN
             or infinite.
     """
-    parts = {
-        name: counted(values[origin.tensor], name, rectified=origin.rectified)
-        for name, origin in ((name, origins[name]) for name in wanted.histograms)
-    }
-    absmax = {
-        name: _absmax(values[origins[name].tensor], origins[name]) for name in wanted.extremes
-    }
+    extremes = {name: Extremes.of(value) for name, value in values.items()}
+    parts, absmax = {}, {}
+    for name in wanted.histograms:
+        tensor, rectified = origins[name].tensor, origins[name].rectified
+        parts[name] = counted(values[tensor], name, extremes[tensor], rectified=rectified)
+    for name in wanted.extremes:
+        found = extremes[origins[name].tensor]
+        absmax[name] = (found.rectified() if origins[name].rectified else found).absmax
     channel_amax = {
         name: _channel_amax(values[origins[name].tensor], origins[name], name)
         for name in wanted.channels
@@ -113,13 +114,6 @@ class Tally:
                 self.channel_amax[name] = amax if before is None else np.maximum(before, amax)
             self.logits[position] = look.logits
             self.sha256s[position] = sha256
-
-
-def _absmax(value: Float32Array, origin: Origin) -> float:
-    most, least = value.max(), value.min()
-    if origin.rectified:
-        return float(np.maximum(most, np.float32(0)))
-    return float(np.maximum(most, -least))
 
 
 def _channel_amax(value: Float32Array, origin: Origin, tensor: str) -> Float32Array:

@@ -15,8 +15,8 @@ def histogram_of(*parts: np.ndarray) -> Histogram:
 
 
 def floor_of(amax: float) -> float:
-    """What is smaller counts as zero: 11 octaves below the power of two that amax reaches."""
-    return float(2.0 ** (np.floor(np.log2(amax)) - 11))
+    """What is smaller counts as zero: 15 octaves below the power of two that amax reaches."""
+    return float(2.0 ** (np.floor(np.log2(amax)) - 15))
 
 
 @pytest.fixture
