@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.statistics import (
     Gate,
     Interval,
@@ -27,8 +26,6 @@ from edge_arm.runtime.statistics import (
     drop_interval,
     faces_needed,
 )
-
-_MOST_FACES = 1_000_000
 
 
 class Outcome(Enum):
@@ -204,18 +201,10 @@ def least_faces(gate: Gate) -> int:
 
     Args:
         gate: with a drop above 0.
-
-    Raises:
-        UsageError: if a million are not enough.
     """
     few, enough = 0, 1
     while certifiable_drop(enough, gate.confidence) >= gate.max_drop:
         few, enough = enough, 2 * enough
-        if few > _MOST_FACES:
-            raise UsageError(
-                f"got --max-drop {100 * gate.max_drop:g}, expected a drop that faces can show: "
-                "more than a million would be needed; ask for 0.1 or more"
-            )
     while enough - few > 1:
         middle = (few + enough) // 2
         if certifiable_drop(middle, gate.confidence) < gate.max_drop:

@@ -37,6 +37,9 @@ SENSITIVITY_FACES = 256
 LEAST_GATE_FACES = 1000
 """Where no number is asked for; more where the gate is narrow."""
 
+LEAST_DROP = 5e-5
+"""The narrowest gate; 74,000 faces show it, of a candidate that loses and wins none."""
+
 _ROOM = 2
 """Twice the faces that certify a perfect candidate leave room for a few changed answers."""
 
@@ -64,10 +67,11 @@ class SearchConfig:
                 f"got --search-faces {self.num_faces}, expected at least 1; leave it out for as "
                 "many as the search needs"
             )
-        if self.gate is not None and self.gate.max_drop == 0.0:
+        if self.gate is not None and self.gate.max_drop < LEAST_DROP:
             raise UsageError(
-                "got --max-drop 0, expected more: no layer in FP16 can show INT8 to be better than "
-                "FP32; ask for 0.2 percentage points or more"
+                f"got --max-drop {100 * self.gate.max_drop:g}, expected at least "
+                f"{100 * LEAST_DROP:g} percentage points: less could not be shown with a hundred "
+                "thousand faces; ask for 0.2 or more"
             )
 
     @property

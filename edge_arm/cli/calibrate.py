@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_arm.cli.calibrate_search import LayerOptions
+
 if TYPE_CHECKING:
     from edge_arm.calibration.comparison import Comparison
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
@@ -51,6 +53,28 @@ def calibrate(
         ),
     ] = BalanceName.STRATIFIED,
     seed: Annotated[int, typer.Option(help="Of the draw of the faces.")] = 0,
+    sensitivity: Annotated[
+        bool | None,
+        typer.Option(
+            help="Measure what each layer costs in int8, on 256 training faces that do not "
+            "calibrate; by default where some are left."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PP",
+            help="Keep the fewest layers in FP16 with which the drop is shown to stay below so "
+            "many percentage points, on training faces that do not calibrate.",
+        ),
+    ] = None,
+    search_faces: Annotated[
+        int | None,
+        typer.Option(help="How many such faces; by default as many as the drop asks for."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page about the layers, with plots.")
+    ] = None,
     from_cache: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +90,9 @@ def calibrate(
     calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT and a GPU are
     present, the INT8 engine is built too.
 
-    Example: edge-arm calibrate --data rafdb --root data/rafdb
+    Exit status 1 if --max-drop is not shown to be met: all layers are in int8 then.
+
+    Example: edge-arm calibrate --data rafdb --root data/rafdb --max-drop 0.5
     """
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.ranges import Method
@@ -84,15 +110,26 @@ def calibrate(
     config = CalibrationConfig(
         num_images=images, method=Method(method.value), seed=seed, balance=Balance(balance.value)
     )
+    search = LayerOptions(sensitivity, max_drop, search_faces, html)
+    search.check(from_cache=from_cache is not None)
     source = open_bundle(bundle)
+    accepted = True
     if from_cache is not None:
         _from_cache(source, from_cache, data, root, config)
     elif data is not None:
-        _from_faces(source, data, root, config)
+        accepted = _from_faces(source, data, root, config, search)
     build_if_possible(open_bundle(bundle), Precision.INT8)
+    if not accepted:
+        raise typer.Exit(1)
 
 
-def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:
+def _from_faces(
+    source: Bundle,
+    data: str,
+    root: Path | None,
+    config: CalibrationConfig,
+    search: LayerOptions,
+) -> bool:
     from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
     from edge_arm.cli.faces_to_measure import faces_to_measure
@@ -104,8 +141,18 @@ def _from_faces(source: Bundle, data: str, root: Path | None, config: Calibratio
     folder = resolve_root(data, root)
     train_index = face_index(data, folder, Split.TRAIN)
     test_index = faces_to_measure(data, folder)
+    searching = search.started(source, train_index, config)
     with progress_bar("calibrate", config.num_steps) as advance:
-        result = int8_from_bundle(source, train_index, config, advance, test_index=test_index)
+        result = int8_from_bundle(
+            source,
+            train_index,
+            config,
+            advance,
+            test_index=test_index,
+            choose_plan=None if searching is None else searching.choose,
+        )
+    if searching is not None:
+        result = searching.keep(result)
     result = with_temperatures(result, train_index)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
@@ -117,6 +164,7 @@ def _from_faces(source: Bundle, data: str, root: Path | None, config: Calibratio
             **_model_rows(result),
         }
     )
+    return True if searching is None else search.reported(searching.result)
 
 
 def _from_cache(

@@ -2,45 +2,119 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edge_arm.calibration.int8_from_bundle import CalibrationConfig
+    from edge_arm.calibration.search.hook import PlanSearch
     from edge_arm.calibration.search.mixed import MixedPrecision, Point
     from edge_arm.calibration.search.search import SearchConfig, SearchResult
+    from edge_arm.runtime.faces import FaceIndex
+    from edge_arm.runtime.manifest import Bundle
 
 _SHOWN_LAYERS = 8
 """Printed by line; the bundle's sensitivity.json and the page have all of them."""
 
 
-def search_config(
-    *, sensitivity: bool, max_drop: float | None, search_faces: int | None, seed: int
-) -> SearchConfig | None:
-    """What the options ask for; None for no search.
+@dataclass(frozen=True)
+class LayerOptions:
+    """What was typed about layers.
 
-    Raises:
-        UsageError: if the options contradict each other or have no meaning.
+    Attributes:
+        sensitivity: whether to measure them; None where faces are left for it.
+        max_drop: the goal in percentage points.
+        search_faces: how many faces to search on.
+        html: where to write the page.
     """
-    from edge_arm.calibration.search.search import SearchConfig
-    from edge_arm.runtime.errors import UsageError
-    from edge_arm.runtime.statistics import Gate
 
-    if not sensitivity:
-        for option, value in (("--max-drop", max_drop), ("--search-faces", search_faces)):
-            if value is not None:
+    sensitivity: bool | None
+    max_drop: float | None
+    search_faces: int | None
+    html: Path | None
+
+    def check(self, *, from_cache: bool) -> None:
+        """Refuse wrong words before anything runs.
+
+        Args:
+            from_cache: whether the ranges come from a TensorRT cache.
+
+        Raises:
+            UsageError: if the options contradict each other or have no meaning.
+            StorageError: if the page cannot be written where it is asked for.
+        """
+        from edge_arm.runtime.errors import UsageError
+        from edge_arm.runtime.storage import require_result_places
+
+        asked = {
+            "--max-drop": self.max_drop,
+            "--search-faces": self.search_faces,
+            "--html": self.html,
+            "--sensitivity": self.sensitivity or None,
+        }
+        for option, value in asked.items():
+            if value is None:
+                continue
+            if from_cache:
                 raise UsageError(
-                    f"got {option} {value:g} with --no-sensitivity, expected the layers to be "
-                    "measured, because the search goes by that; leave one of the two out"
+                    f"got {option} with --from-cache, expected a calibration with faces: layers "
+                    "are measured on faces that did not calibrate, and a cache does not name its "
+                    "own; leave one of the two out"
                 )
-        return None
-    if max_drop is not None and not 0.0 < max_drop < 100.0:  # NaN is refused as well
-        raise UsageError(
-            f"got --max-drop {max_drop:g}, expected percentage points above 0 and below 100; "
-            "write a fifth of a point as --max-drop 0.2"
-        )
-    gate = None if max_drop is None else Gate(max_drop / 100.0)
-    return SearchConfig(gate=gate, num_faces=search_faces, seed=seed)
+            if self.sensitivity is False:
+                raise UsageError(
+                    f"got {option} with --no-sensitivity, expected the layers to be measured, "
+                    "because the search goes by that; leave one of the two out"
+                )
+        if self.max_drop is not None and not 0.0 < self.max_drop < 100.0:  # NaN is refused as well
+            raise UsageError(
+                f"got --max-drop {self.max_drop:g}, expected percentage points above 0 and below "
+                "100; write a fifth of a point as --max-drop 0.2"
+            )
+        self._config(0)
+        if self.html is not None:
+            require_result_places([self.html])
+
+    def started(
+        self, bundle: Bundle, train_index: FaceIndex, calibration: CalibrationConfig
+    ) -> PlanSearch | None:
+        """The search for a calibration; None if there is none.
+
+        Args:
+            bundle: to calibrate.
+            train_index: the training split.
+            calibration: that the search belongs to.
+        """
+        from edge_arm.calibration.search.hook import PlanSearch
+
+        asked = self.sensitivity or self.max_drop is not None or self.html is not None
+        left = len(train_index) - calibration.num_images
+        if self.sensitivity is False or (not asked and left < 1):
+            return None
+        return PlanSearch(bundle, train_index, self._config(calibration.seed))
+
+    def reported(self, result: SearchResult) -> bool:
+        """Print what came out, write the page, and say whether the goal was met."""
+        from edge_arm.calibration.search.page import write_search_page
+
+        if self.html is not None:
+            write_search_page(result, self.html)
+        print_search(result)
+        if self.html is not None:
+            typer.echo(f"page: {self.html}")
+        return result.accepted
+
+    def _config(self, seed: int) -> SearchConfig:
+        from edge_arm.calibration.search.search import SearchConfig
+        from edge_arm.runtime.statistics import Gate
+
+        gate = None if self.max_drop is None else Gate(self.max_drop / 100.0)
+        return SearchConfig(gate=gate, num_faces=self.search_faces, seed=seed)
 
 
 def print_search(result: SearchResult) -> None:
