@@ -30,7 +30,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from edge_arm.calibration.cpu_input import first_layer
+from edge_arm.calibration.cpu_input import PIXELS, first_layer
 from edge_arm.calibration.graph import Edge, residual_adds
 from edge_arm.calibration.ranges import QMAX
 from edge_arm.calibration.signed_form import SignedForm, WeightSteps, signed_form
@@ -121,7 +121,7 @@ class _Writer:
             self._nodes += nodes
             for name, value in constants.items():
                 self._store(name, value)
-            self._pixels(self._first.pixels)
+            self._pixels()
 
     def add(self, position: int, original: onnx.NodeProto, also: Set[str]) -> None:
         """Add a node of the signed form.
@@ -161,7 +161,7 @@ class _Writer:
     def _convolution(self, node: onnx.NodeProto, position: int) -> None:
         source, weight, *bias = node.input
         first = self._first if self._first is not None and position == self._first.conv else None
-        source = source if first is None else first.pixels
+        source = source if first is None else PIXELS
         steps = self._form.weights[weight]
         values = (
             numpy_helper.to_array(self._stored[bias[0]]).astype(np.float64)
@@ -170,7 +170,8 @@ class _Writer:
         )  # (K,)
         if first is not None:  # rule 5
             values = first.moved_bias(values, steps)
-            _set(node, "pads", [0, 0, 0, 0])
+            steps = first.weight(steps)
+            node.CopyFrom(first.convolution(node))
         steps = _with_room_for_bias(steps, values, self._scales[source])
         del node.input[:]
         node.input.extend(
@@ -181,11 +182,11 @@ class _Writer:
             ]
         )
 
-    def _pixels(self, name: str) -> None:
-        # They are uint8 already: scale 1, and no QuantizeLinear.
-        self._scales[name] = np.float32(1)
-        self._positive |= {name}
-        self._dequantized[name] = self._dequantize(name, self._parameters(name), name)
+    def _pixels(self) -> None:
+        # They are uint8 already: no QuantizeLinear.
+        self._scales[PIXELS] = np.float32(1)
+        self._positive |= {PIXELS}
+        self._dequantized[PIXELS] = self._dequantize(PIXELS, self._parameters(PIXELS), PIXELS)
 
     def _activation(self, name: str) -> str:
         if name not in self._dequantized:
@@ -263,9 +264,3 @@ def _with_room_for_bias(
     scale = np.maximum(weight.scale, least)
     ratio = (weight.scale / scale).reshape(-1, *[1] * (weight.steps.ndim - 1))
     return WeightSteps(np.rint(weight.steps * ratio).astype(np.int8), scale)
-
-
-def _set(node: onnx.NodeProto, name: str, value: list[int]) -> None:
-    kept = [item for item in node.attribute if item.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
