@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,13 +20,16 @@ from edge_arm.calibration.bundle_update import (
     tool_versions,
 )
 from edge_arm.calibration.copies import require_untested
+from edge_arm.calibration.exposure import Wanted
 from edge_arm.calibration.half_range import float_tensors
 from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
-from edge_arm.calibration.observe import Observation, observe
+from edge_arm.calibration.observe import Observation
+from edge_arm.calibration.pass_state import pass_state
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
 from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.ranges import Method, amax_from_histogram
+from edge_arm.calibration.resumable_pass import observe_faces
 from edge_arm.calibration.sample import Balance, calibration_sample
 from edge_arm.calibration.search.hook import ChoosePlan
 from edge_arm.calibration.search.subject import Subject
@@ -143,14 +147,16 @@ def int8_from_bundle(
     model = onnx.load(model_path)
     first, _ = read_face(faces.samples[0], manifest.preprocess)
     plan = plan_from_modelopt(model, first[np.newaxis])
-    found = calibrate_on(
-        model,
-        plan,
-        faces=faces,
-        spec=manifest.preprocess,
-        method=config.method,
-        progress=progress,
-    )
+    with pass_state(bundle.path) as state_path:
+        found = calibrate_on(
+            model,
+            plan,
+            faces=faces,
+            spec=manifest.preprocess,
+            method=config.method,
+            state_path=state_path,
+            progress=progress,
+        )
     if choose_plan is not None:
         subject = Subject(model, plan, lambda part: int8_graph(model, part, found.amax))
         plan = choose_plan(subject, faces)
@@ -211,6 +217,7 @@ def calibrate_on(
     faces: FaceIndex,
     spec: PreprocessSpec,
     method: Method,
+    state_path: Path,
     progress: Callable[[int], None] | None = None,
 ) -> Calibration:
     """Run the calibration faces through the FP32 model and choose all ranges.
@@ -221,6 +228,7 @@ def calibrate_on(
         faces: the sample, see `calibration_sample`.
         spec: the model's input.
         method: how a range is chosen.
+        state_path: of the file that an interrupted pass goes on from, see `pass_state`.
         progress: called with the number of faces done since the last call.
 
     Raises:
@@ -228,11 +236,12 @@ def calibrate_on(
         CalibrationError: if a quantized tensor has no usable range.
     """
     source = implicit_ranges_from(model, plan)
-    seen = observe(
+    seen = observe_faces(
         model,
-        dict.fromkeys(source.values()),
-        face_batches(faces, spec, BATCH_SIZE),
-        extremes=float_tensors(model),
+        Wanted.of(source.values(), extremes=float_tensors(model)),
+        faces=faces,
+        spec=spec,
+        state_path=state_path,
         progress=progress,
     )
     quantized = plan.ranges_from(model)

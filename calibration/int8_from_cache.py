@@ -35,6 +35,7 @@ from edge_arm.calibration.int8_from_bundle import (
 )
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
+from edge_arm.calibration.pass_state import pass_state
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
 from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.sample import calibration_sample, held_out_sample
@@ -202,14 +203,16 @@ def _calibrated_here(
     )
     # Before the work, which would be in vain with no face left.
     left = held_out_sample(population, faces, num_images=HELD_OUT_FACES, seed=config.seed)
-    calibration = calibrate_on(
-        model,
-        plan,
-        faces=faces,
-        spec=bundle.manifest.preprocess,
-        method=config.method,
-        progress=progress,
-    )
+    with pass_state(bundle.path) as state_path:
+        calibration = calibrate_on(
+            model,
+            plan,
+            faces=faces,
+            spec=bundle.manifest.preprocess,
+            method=config.method,
+            state_path=state_path,
+            progress=progress,
+        )
     return _Ours(calibration, left)
 
 

@@ -41,7 +41,7 @@ RULES = {
         f"{_TORCH_STAGE} modelopt",
     ),
     "edge_arm.calibration": _rule(
-        "edge_arm.runtime", "numpy onnx onnxruntime onnx_graphsurgeon modelopt"
+        "edge_arm.runtime", "numpy cv2 onnx onnxruntime onnx_graphsurgeon modelopt"
     ),
     "edge_arm.export": _rule(
         "edge_arm.runtime", "numpy onnx onnxruntime onnx_graphsurgeon modelopt"
