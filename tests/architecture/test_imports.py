@@ -22,7 +22,9 @@ def _rule(rooms: str = "", packages: str = "") -> Rule:
     return Rule(frozenset(rooms.split()), frozenset(packages.split()))
 
 
-_DEVICE = "tensorrt tensorrt_rtx pycuda cuda onnxruntime onnxruntime_ep_nv_tensorrt_rtx"
+_DEVICE = (
+    "tensorrt tensorrt_rtx pycuda cuda onnxruntime onnxruntime_ep_nv_tensorrt_rtx openvino"
+)
 _ALL_ROOMS = (
     "edge_arm.runtime edge_arm.data edge_arm.model edge_arm.training "
     "edge_arm.quantization_aware edge_arm.export edge_arm.calibration"
