@@ -35,6 +35,9 @@ from edge_arm.training.decoded_faces import DecodedFaces
 from edge_arm.training.epoch import batches_of_epoch
 from edge_arm.training.interruption import Interruption, interruption
 
+UNSCALED = (1 / 255, 1 / 255, 1 / 255)
+"""The standard deviation with which augmented faces stay pixels minus the mean."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -169,8 +172,7 @@ def _epoch(
     config = run.config
     batches = batches_of_epoch(len(run.train), config.batch_size, config.seed, number)
     total = config.epochs * len(batches)
-    # A standard deviation of 1 leaves pixels minus the mean, which is what the network takes.
-    unscaled = replace(run.spec, std=(1 / 255, 1 / 255, 1 / 255))
+    unscaled = replace(run.spec, std=UNSCALED)
     loss_sum = torch.zeros((), dtype=torch.float64, device=run.device)
     for step, positions in enumerate(batches):
         share = (number * len(batches) + step) / total
