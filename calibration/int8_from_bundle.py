@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from edge_arm.calibration.search.hook import ChoosePlan
 from edge_arm.calibration.search.subject import Subject
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
+from edge_arm.calibration.trained_amax import trained_amax, trained_implicit_amax
 from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.batches import face_batches, read_face
@@ -44,6 +45,7 @@ from edge_arm.runtime.fingerprints import fingerprints_of
 from edge_arm.runtime.manifest import Bundle, Manifest, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
+from edge_arm.runtime.trained_ranges import TrainedRanges
 
 GOLDEN_NAME = "golden.npz"
 BATCH_SIZE = 8
@@ -65,12 +67,14 @@ class CalibrationConfig:
         method: how a range is chosen from what was seen.
         seed: of the draw.
         balance: of the classes in the draw.
+        trained: ranges that came with the weights (train --qat), in the place of the method's.
     """
 
     num_images: int = 512
     method: Method = Method.ENTROPY
     seed: int = 0
     balance: Balance = Balance.STRATIFIED
+    trained: TrainedRanges | None = None
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
@@ -157,6 +161,12 @@ def int8_from_bundle(
             state_path=state_path,
             progress=progress,
         )
+    if config.trained is not None:
+        found = replace(
+            found,
+            amax=trained_amax(model, plan, config.trained),
+            implicit_amax=trained_implicit_amax(model, plan, found.implicit_amax, config.trained),
+        )
     if choose_plan is not None:
         subject = Subject(model, plan, lambda part: int8_graph(model, part, found.amax))
         plan = choose_plan(subject, faces)
@@ -180,6 +190,7 @@ def int8_from_bundle(
         seed=config.seed,
         balance=config.balance,
         tool_versions=tool_versions(),
+        trained=config.trained,
     )
     with staging_folder(bundle.path) as staging:
         models.save(staging)

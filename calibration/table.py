@@ -16,6 +16,7 @@ from edge_arm.calibration.tensorrt_cache import TensorRTCache
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.storage import write_json
+from edge_arm.runtime.trained_ranges import TrainedRanges
 
 SCHEMA_VERSION = 1
 CALIBRATION_NAME = "calibration.json"
@@ -38,6 +39,7 @@ class CalibrationTable:
         seed: of the draw.
         balance: of the classes in the draw.
         tool_versions: of the packages that took part.
+        trained: ranges that came with the weights; `method` chose those of implicit INT8 alone.
     """
 
     method: Method
@@ -51,12 +53,14 @@ class CalibrationTable:
     seed: int
     balance: Balance
     tool_versions: dict[str, str]
+    trained: TrainedRanges | None = None
 
     def provenance(self) -> dict[str, Any]:
         """Everything but ranges and images: what the manifest repeats."""
         labels = self.faces.labels
         return {
-            "method": self.method.value,
+            "method": self.method.value if self.trained is None else "trained",
+            **({} if self.trained is None else {"training": self.trained.training}),
             "seed": self.seed,
             "balance": self.balance.value,
             "num_images": len(self.faces),
