@@ -74,7 +74,7 @@ def amax_from_histogram(histogram: Histogram, method: Method, tensor: str) -> fl
     bins = histogram.linear(NUM_LINEAR_BINS)
     if method is Method.ENTROPY:
         return histogram.amax * entropy_bins(bins) / NUM_LINEAR_BINS
-    return histogram.amax * _mse_bins(bins) / NUM_LINEAR_BINS
+    return histogram.amax * mse_bins(bins) / NUM_LINEAR_BINS
 
 
 def _percentile(histogram: Histogram, percentile: float) -> float:
@@ -144,10 +144,21 @@ def _divergence(bins: npt.NDArray[np.float64], size: int) -> float:
     return float((p * np.log(p / q)).sum())
 
 
-def _mse_bins(bins: npt.NDArray[np.float64]) -> int:
-    # The error of a level k with the scale s is the sum over its bins, n values at c each, of
-    # n (k s - c)^2 = (k s)^2 sum n - 2 k s sum n c + sum n c^2: cumulated sums again. They cancel
-    # to some digits, so the smallest are computed again term by term.
+def mse_bins(bins: npt.NDArray[np.float64]) -> int:
+    """How many leading bins the range covers that has the smallest mean squared error.
+
+    With the scale s = i / 127, in bins, a level k has the sum over its bins, n values at c each, of
+
+        n (k s - c)^2 = (k s)^2 sum n - 2 k s sum n c + sum n c^2:
+
+    cumulated sums again, which cancel to some digits; so the smallest are computed term by term.
+
+    Args:
+        bins: (B,) float64 counts over equal bins.
+
+    Returns:
+        i, between 128 and B.
+    """
     centers = _centers(len(bins))
     sizes = np.arange(LEVELS, len(bins) + 1)
     scales = sizes[:, np.newaxis] / QMAX  # (I, 1)
