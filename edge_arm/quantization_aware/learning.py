@@ -205,7 +205,7 @@ def _optimizer(run: Run, network: QuantizedNetwork) -> torch.optim.Optimizer:
         {"params": list(network.model.parameters()), "first_lr": run.config.learning_rate}
     ]
     groups += [
-        {"params": [quantizer.amax], "first_lr": RANGE_RATE * float(quantizer.amax)}
+        {"params": [quantizer.amax], "first_lr": RANGE_RATE * float(quantizer.amax.detach())}
         for quantizer in network.quantizers.values()
     ]
     return torch.optim.Adam([{**group, "lr": group["first_lr"]} for group in groups])

@@ -77,7 +77,7 @@ class QuantizedNetwork(nn.Module):
 
     def ranges(self) -> dict[str, float]:
         """The present range of each tensor."""
-        return {tensor: float(item.amax) for tensor, item in self._quantizers.items()}
+        return {tensor: float(item.amax.detach()) for tensor, item in self._quantizers.items()}
 
     def forward(self, centred: Tensor) -> Tensor:
         """Logits of faces.

@@ -35,6 +35,7 @@ def small_model(config: ModelConfig, seed: int = 0) -> FerModel:
 def small_checkpoint(path: Path, head: Head = Head.POOL, size: int = 32) -> Checkpoint:
     config = ModelConfig(len(LABELS), size, head)
     metrics = {"seed": 0, "validation_accuracy": 0.5}
+    path.parent.mkdir(exist_ok=True)
     checkpoint = Checkpoint(
         config, LABELS, PreprocessSpec(size=size), metrics, {}, {}, small_model(config).state_dict()
     )
