@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from searched_models import subject_of, weights_scaled
 
 from edge_arm.calibration.placement import QuantPlan
 from edge_arm.calibration.search.layers import plan_only
+from edge_arm.calibration.search.sessions import Session
 from edge_arm.calibration.search.subject import Subject
 
 SEEN = 4
@@ -22,9 +24,14 @@ SEEN = 4
 
 
 @pytest.fixture(scope="session")
-def close_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Logits a thirtieth of those of `model`; treat it as read-only."""
-    return weights_scaled(model, "/n49/Conv", 1 / 30)
+def close_model(model: onnx.ModelProto, faces_nhwc: np.ndarray) -> onnx.ModelProto:
+    """Logits a thirtieth of those of `model` and 0 on average; treat it as read-only."""
+    close = weights_scaled(model, "/n49/Conv", 1 / 30)
+    head = next(node for node in close.graph.node if node.name == "/n49/Conv")
+    (bias,) = (item for item in close.graph.initializer if item.name == head.input[2])
+    values = numpy_helper.to_array(bias) - Session(close).logits(faces_nhwc).mean(axis=0)
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    return close
 
 
 @pytest.fixture(scope="session")
