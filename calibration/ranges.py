@@ -199,7 +199,9 @@ def _level_edges(num_bins: int) -> npt.NDArray[np.int64]:
 
 
 def _cumulated(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _x_log(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -209,9 +211,11 @@ def _x_log(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def _close_to_least(values: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.bool_]:
-    least = values.min()
-    return values <= (least + margin if np.isfinite(least) else least)
+    least = float(values.min())
+    close: npt.NDArray[np.bool_] = values <= (least + margin if np.isfinite(least) else least)
+    return close
 
 
 def _last_least(values: list[float]) -> int:
-    return max(place for place, value in enumerate(values) if value == min(values))
+    least = min(values)
+    return max(place for place, value in enumerate(values) if value == least)
