@@ -6,6 +6,7 @@ writes a file. When the bundle is whole, the record is put beside its models.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from edge_arm.calibration.placement import QuantPlan
@@ -17,9 +18,12 @@ from edge_arm.calibration.search.search import (
     search_layers,
 )
 from edge_arm.calibration.search.subject import Subject
+from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.manifest import Bundle, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
+
+_log = logging.getLogger(__name__)
 
 ChoosePlan = Callable[[Subject, FaceIndex], QuantPlan]
 """From the full plan and the faces that calibrated to the plan that ships."""
@@ -34,6 +38,8 @@ class PlanSearch:
         train_index: FaceIndex,
         config: SearchConfig,
         progress: Callable[[int], None] | None = None,
+        *,
+        optional: bool = False,
     ) -> None:
         """Nothing runs yet.
 
@@ -42,18 +48,15 @@ class PlanSearch:
             train_index: the training split.
             config: how to search.
             progress: see `sensitivity`.
+            optional: whether to do without where no faces are left, because nobody asked for it.
         """
         self._bundle = bundle
         self._train_index = train_index
         self._config = config
         self._progress = progress
-        self._result: SearchResult | None = None
-
-    @property
-    def result(self) -> SearchResult:
-        """What the search came to; it has run."""
-        assert self._result is not None, "the calibration did not ask for a plan"
-        return self._result
+        self._optional = optional
+        self.result: SearchResult | None = None
+        """What the search came to; None before, and where it did without."""
 
     def choose(self, subject: Subject, calibration: FaceIndex) -> QuantPlan:
         """Search, and return the plan to ship; a `ChoosePlan`.
@@ -63,12 +66,18 @@ class PlanSearch:
             calibration: faces that calibrated it.
 
         Raises:
-            UsageError: if too few faces are left.
+            UsageError: if too few faces are left and the search was asked for.
             EdgeArmError: see `search_layers`.
         """
         manifest = self._bundle.manifest
         population = self._train_index.relabelled(manifest.labels)
-        faces = search_faces(population, calibration, self._config)
+        try:
+            faces = search_faces(population, calibration, self._config)
+        except UsageError as error:
+            if not self._optional:
+                raise
+            _log.info("layers are not measured: %s", error)
+            return subject.plan
 
         def search(half: OnnxRuntimeBackend | None) -> SearchResult:
             return search_layers(
@@ -82,11 +91,11 @@ class PlanSearch:
 
         if self._config.gate is not None and Precision.FP16 in manifest.precisions():
             with OnnxRuntimeBackend(self._bundle.model(Precision.FP16)[0]) as half:
-                self._result = search(half)
+                self.result = search(half)
         else:
-            self._result = search(None)
-        return self._result.plan
+            self.result = search(None)
+        return self.result.plan
 
     def keep(self, bundle: Bundle) -> Bundle:
         """Write `sensitivity.json` into the finished bundle; see `bundle_with_search`."""
-        return bundle_with_search(bundle, self.result)
+        return bundle if self.result is None else bundle_with_search(bundle, self.result)

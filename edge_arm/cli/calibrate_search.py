@@ -92,16 +92,23 @@ class LayerOptions:
         """
         from edge_arm.calibration.search.hook import PlanSearch
 
-        asked = self.sensitivity or self.max_drop is not None or self.html is not None
-        left = len(train_index) - calibration.num_images
-        if self.sensitivity is False or (not asked and left < 1):
+        if self.sensitivity is False:
             return None
-        return PlanSearch(bundle, train_index, self._config(calibration.seed))
+        wanted = (self.max_drop, self.search_faces, self.html)
+        asked = self.sensitivity or any(value is not None for value in wanted)
+        config = self._config(calibration.seed)
+        return PlanSearch(bundle, train_index, config, optional=not asked)
 
-    def reported(self, result: SearchResult) -> bool:
-        """Print what came out, write the page, and say whether the goal was met."""
+    def reported(self, result: SearchResult | None) -> bool:
+        """Print what came out, write the page, and say whether the goal was met.
+
+        Args:
+            result: of the search; None where it did without.
+        """
         from edge_arm.calibration.search.page import write_search_page
 
+        if result is None:
+            return True
         if self.html is not None:
             write_search_page(result, self.html)
         print_search(result)
