@@ -14,6 +14,7 @@ import onnx
 
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig
 from edge_arm.calibration.placement import plan_from_modelopt
+from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.sample import calibration_sample, held_out_sample
 from edge_arm.calibration.study.blocks import BLOCK_FACES, FaceBlocks, dealt, observe_blocks
 from edge_arm.calibration.study.cross import Cell, cross_matrix
@@ -44,6 +45,11 @@ class StudyConfig:
     pool: int = 1024
     held_out: int = 256
     draws: Draws = Draws()
+
+    @property
+    def method(self) -> Method:
+        """Of all ranges; entropy where a calibration would choose for itself."""
+        return self.calibration.recipe.method or Method.ENTROPY
 
     def pool_faces(self, index: FaceIndex, *, first: bool) -> int:
         """Faces of a set that calibrate: whole blocks, and a quarter of the set is left."""
@@ -135,9 +141,7 @@ def study_calibration(
     model = onnx.load(path)
     spec = manifest.preprocess
     first, _ = read_face(drawn[0].pool.samples[0], spec)
-    studied = Studied(
-        model, plan_from_modelopt(model, first[np.newaxis]), config.calibration.method
-    )
+    studied = Studied(model, plan_from_modelopt(model, first[np.newaxis]), config.method)
     pools, held_out = {}, {}
     for item in drawn:
         blocks = dealt(item.pool, config.calibration.seed)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_arm.cli.calibrate_search import LayerOptions
+from edge_arm.cli.calibrate_study import StudyOptions
 
 if TYPE_CHECKING:
     from edge_arm.calibration.comparison import Comparison
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.int8_from_cache import FromCache
     from edge_arm.runtime.manifest import Bundle
+    from edge_arm.runtime.trained_ranges import TrainedRanges
 
 
 class BalanceName(str, Enum):
@@ -24,9 +26,17 @@ class BalanceName(str, Enum):
     BALANCED = "balanced"
 
 
-class MethodName(str, Enum):
-    """The ways to choose a range, by the names of `calibration.ranges.Method`."""
+class RoundingName(str, Enum):
+    """The ways to round weights, by `calibration.prepared_model.Rounding`."""
 
+    ADAPTIVE = "adaptive"
+    NEAREST = "nearest"
+
+
+class MethodName(str, Enum):
+    """The ways to choose a range: one of `calibration.ranges.Method`, or the best of them."""
+
+    AUTO = "auto"
     ENTROPY = "entropy"
     MAX = "max"
     PERCENTILE = "percentile"
@@ -43,8 +53,27 @@ def calibrate(
     bundle: Annotated[Path, typer.Option(help="The bundle to add INT8 to.")] = Path("build/bundle"),
     images: Annotated[int, typer.Option(help="Calibration faces from the train split.")] = 512,
     method: Annotated[
-        MethodName, typer.Option(help="How a range is chosen from what the faces did.")
-    ] = MethodName.ENTROPY,
+        MethodName | None,
+        typer.Option(
+            help="How a range is chosen from what the faces did; by default auto, which takes what "
+            "agrees best with FP32 on training faces that do not calibrate, or where "
+            "'train --qat' learned ranges together with the weights, those."
+        ),
+    ] = None,
+    rounding: Annotated[
+        RoundingName,
+        typer.Option(
+            help="adaptive: each weight rounded for what its layer reads, biases corrected; "
+            "nearest: each by itself, faster."
+        ),
+    ] = RoundingName.ADAPTIVE,
+    equalize: Annotated[
+        bool,
+        typer.Option(
+            help="Scale channels to like ranges first; the model answers as before, and int8 "
+            "loses less."
+        ),
+    ] = True,
     balance: Annotated[
         BalanceName,
         typer.Option(
@@ -73,7 +102,27 @@ def calibrate(
         typer.Option(help="How many such faces; by default as many as the drop asks for."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page about the layers, with plots.")
+        Path | None,
+        typer.Option(help="Write a page about the layers, or about the study, with plots."),
+    ] = None,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study",
+            help="Calibrate nothing; find how many faces are needed, by calibrations with 16 to "
+            "1024 of them, each many times.",
+        ),
+    ] = False,
+    study_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=ROOT",
+            help="With --study: one more data set, so that calibrations on each are measured on "
+            "all. Repeat it for more.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="With --study: write its figures to this file.")
     ] = None,
     from_cache: Annotated[
         Path | None,
@@ -94,12 +143,15 @@ def calibrate(
 
     Example: edge-arm calibrate --data rafdb --root data/rafdb --max-drop 0.5
     """
+    from edge_arm.calibration.calibrated_model import Recipe
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
+    from edge_arm.calibration.prepared_model import Rounding
     from edge_arm.calibration.ranges import Method
     from edge_arm.calibration.sample import Balance
     from edge_arm.cli.build import build_if_possible
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import Precision, open_bundle
+    from edge_arm.runtime.trained_ranges import trained_ranges
 
     if data is None and (from_cache is None or root is not None):
         raise UsageError(
@@ -107,12 +159,33 @@ def calibrate(
             "set that the calibration faces come from; write --data rafdb, or --from-cache FILE "
             "to take the ranges from a TensorRT calibration cache"
         )
+    source = open_bundle(bundle)
     config = CalibrationConfig(
-        num_images=images, method=Method(method.value), seed=seed, balance=Balance(balance.value)
+        num_images=images,
+        recipe=Recipe(
+            method=None if method in (None, MethodName.AUTO) else Method(method.value),
+            rounding=Rounding(rounding.value),
+            equalize=equalize,
+        ),
+        seed=seed,
+        balance=Balance(balance.value),
+        trained=trained_ranges(source) if method is None else None,
     )
     search = LayerOptions(sensitivity, max_drop, search_faces, html)
     search.check(from_cache=from_cache is not None)
+    studying = StudyOptions(study, tuple(study_data or ()), json, html)
+    studying.check(
+        {
+            "--from-cache": from_cache,
+            "--sensitivity": sensitivity,
+            "--max-drop": max_drop,
+            "--search-faces": search_faces,
+        }
+    )
     source = open_bundle(bundle)
+    if study and data is not None:
+        studying.run(source, data, root, config=config)
+        return
     accepted = True
     if from_cache is not None:
         _from_cache(source, from_cache, data, root, config)
@@ -157,7 +230,7 @@ def _from_faces(
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
         {
-            "method": config.method.value,
+            **_recipe_rows(result, config),
             "images": f"{config.num_images} of {len(train_index)} training faces",
             "agreement": f"{100 * artifact.checks['calibration_agreement']:.2f} % "
             "with FP32 on the calibration faces (measure the drop on test faces)",
@@ -165,6 +238,38 @@ def _from_faces(
         }
     )
     return True if searching is None else search.reported(searching.result)
+
+
+def _method(config: CalibrationConfig) -> str:
+    method = config.used_recipe.method
+    return "auto" if method is None else method.value
+
+
+def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
+    if config.trained is not None:
+        return {"method": _trained(config.trained)}
+    made = result.manifest.calibration or {}
+    rows = {"method": str(made["method"])}
+    if choice := made["choice"]:
+        best, other = choice["methods"][:2]
+        exceptions = choice["runner_up_ranges"]
+        rows["method"] += (
+            f", closest to FP32 on {choice['faces']} training faces that did not calibrate: mean "
+            f"KL {choice['mean_kl']:.2g}; runner-up {other['method']}, {other['mean_kl']:.2g}"
+        )
+        if exceptions:
+            rows["method"] += (
+                f"; {len(exceptions)} of its ranges taken, which brought {best['mean_kl']:.2g} to "
+                f"{choice['mean_kl']:.2g}"
+            )
+    channels = "channels equalized" if made["equalized"] else "channels as they are"
+    rows["weights"] = f"{made['rounding']} rounding, {channels}"
+    return rows
+
+
+def _trained(ranges: TrainedRanges) -> str:
+    epoch, epochs = (ranges.training.get(name) for name in ("epoch", "epochs"))
+    return f"trained: {len(ranges.amax)} ranges of 'train --qat', epoch {epoch} of {epochs}"
 
 
 def _from_cache(
@@ -259,6 +364,6 @@ def _print_comparison(comparison: Comparison, config: CalibrationConfig) -> None
     console.print(
         f"on {len(comparison.faces)} training faces that calibrated neither (all models have "
         f"trained on them: compare the rows, and measure the drop on test faces); ours: "
-        f"{config.method.value}, {config.num_images} faces, seed {config.seed}",
+        f"{_method(config)}, {config.num_images} faces, seed {config.seed}",
         soft_wrap=True,
     )
