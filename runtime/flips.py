@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import FaceIndex
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.predictions import Predictions
 from edge_arm.runtime.statistics import compare_answers, softmax, top_margins
 
@@ -28,6 +28,7 @@ class FlippedFace:
         candidate_answer: class index.
         reference_margin: top probability minus the second, before; 0 is a coin toss.
         candidate_margin: the same, after.
+        variant: of the model file, see `Artifact`.
     """
 
     precision: Precision
@@ -38,6 +39,7 @@ class FlippedFace:
     candidate_answer: int
     reference_margin: float
     candidate_margin: float
+    variant: str = MAIN_VARIANT
 
 
 def flipped_faces(
@@ -79,6 +81,7 @@ def flipped_faces(
             candidate_answer=int(new_answers[row]),
             reference_margin=float(before[row]),
             candidate_margin=float(after[row]),
+            variant=candidate.variant,
         )
         for row, position in enumerate(positions.tolist())
     ]

@@ -3,8 +3,8 @@
 1. `.calibrate-*`: the folder in which a calibration prepares its files. It is locked while its
    calibration runs; the operating system gives the lock back when a process ends, however it ends.
    So an unlocked one is nobody's.
-2. `.calibration-pass.npz`: how far an interrupted pass over the faces is, for the next calibration
-   to go on with.
+2. `.calibration-pass.npz` and `.calibration-second-pass.npz`: how far an interrupted pass over the
+   faces is, for the next calibration to go on with.
 3. `.NAME.0123abcd.SUFFIX`: a file that was being written, see `storage.written_atomically`.
 
 None of them is part of the bundle. Devices and reports never look at them.
@@ -24,6 +24,9 @@ from tempfile import mkdtemp
 
 STAGING_PREFIX = ".calibrate-"
 PASS_STATE_NAME = ".calibration-pass.npz"
+SECOND_PASS_STATE_NAME = ".calibration-second-pass.npz"
+"""Of the pass over the equalized model."""
+_STATES = frozenset({PASS_STATE_NAME, SECOND_PASS_STATE_NAME})
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")
 _HALF_WRITTEN_SECONDS = 60.0
@@ -38,7 +41,7 @@ def is_leftover(path: Path) -> bool:
     """
     if _is_staging(path):
         return not _is_locked(path)
-    return path.name == PASS_STATE_NAME or bool(_HALF_WRITTEN.fullmatch(path.name))
+    return path.name in _STATES or bool(_HALF_WRITTEN.fullmatch(path.name))
 
 
 def is_used(path: Path) -> bool:
@@ -80,8 +83,9 @@ def forget_pass(bundle_path: Path) -> None:
     Args:
         bundle_path: of the bundle.
     """
-    with suppress(OSError):
-        (bundle_path / PASS_STATE_NAME).unlink(missing_ok=True)
+    for name in sorted(_STATES):
+        with suppress(OSError):
+            (bundle_path / name).unlink(missing_ok=True)
 
 
 def _clear(bundle_path: Path) -> None:

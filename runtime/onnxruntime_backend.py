@@ -92,6 +92,7 @@ class OnnxRuntimeBackend:
             size_bytes=path.stat().st_size,
             input_size=size,
             num_classes=num_classes,
+            file=path.name,
         )
 
     @property

@@ -72,6 +72,7 @@ class OpenVinoBackend:
             size_bytes=path.stat().st_size,
             input_size=size,
             num_classes=num_classes,
+            file=path.name,
         )
 
     @property
