@@ -26,12 +26,10 @@ class Draws:
     Attributes:
         ranges: whose ranges are chosen.
         answers: of these, whose INT8 model answers the held-out faces.
-        seed: of the draws.
     """
 
     ranges: int = 20
     answers: int = 3
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,7 @@ def faces_curve(
     held_out: HeldOut,
     *,
     draws: Draws,
+    seed: int,
     progress: Callable[[int], None],
 ) -> Curve:
     """Calibrate with draws of every size.
@@ -135,6 +134,7 @@ def faces_curve(
         pool: to draw from.
         held_out: to answer.
         draws: how many.
+        seed: of the draws.
         progress: called with the number of faces answered since the last call.
 
     Raises:
@@ -143,7 +143,7 @@ def faces_curve(
     whole = studied.ranges(pool.merged(range(len(pool.blocks))))
     sizes = []
     for num_faces in sizes_of(len(pool.faces)):
-        generator = np.random.default_rng([draws.seed, num_faces])
+        generator = np.random.default_rng([seed, num_faces])
         found: list[dict[str, float]] = []
         agreements, kls = [], []
         for number in range(draws.ranges):

@@ -79,7 +79,7 @@ def _curve(study: Study) -> str:
     columns = ("faces", "agreement", "scales vary", "at worst", "scale, by the pool\u2019s")
     what = (
         f"{draws.ranges} draws of each size from {curve.pool} faces of {study.sets[0].label}, "
-        f"method {study.config.method.value}; {draws.answers} of each answered "
+        f"method {study.method.value}; {draws.answers} of each answered "
         f"{curve.held_out} held-out faces."
     )
     series = {"tensor in the middle": MEDIAN, "tensor that varies most": WORST}

@@ -29,14 +29,14 @@ def write_study(study: Study, path: Path) -> None:
 
 def study_to_json(study: Study) -> dict[str, Any]:
     """The study as JSON values; agreements 0..1, divergences in nats."""
-    calibration, draws = study.config.calibration, study.config.draws
+    config, draws = study.config, study.config.draws
     return {
         "schema_version": SCHEMA_VERSION,
         "model_sha256": study.model_sha256,
-        "method": study.config.method.value,
-        "balance": calibration.balance.value,
-        "seed": calibration.seed,
-        "num_images": calibration.num_images,
+        "method": study.method.value,
+        "balance": config.balance.value,
+        "seed": config.seed,
+        "num_images": config.num_images,
         "draws": {"ranges": draws.ranges, "answers": draws.answers},
         "sets": {
             item.label: {"pool": _faces(item.pool), "held_out": _faces(item.held_out)}

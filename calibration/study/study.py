@@ -1,21 +1,21 @@
 """The stage: a bundle and the training faces of one or more data sets in, a study out.
 
-Nothing is written. All faces are training faces: the pool that calibrates, and others, none of
+It is about the ranges, which are what faces choose: weights are rounded to nearest and channels
+stay as they are. Nothing is written. All faces are training faces: the pool that calibrates, and others, none of
 which is in the pool or a copy of one that is, that answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
-from edge_arm.calibration.int8_from_bundle import CalibrationConfig
 from edge_arm.calibration.placement import plan_from_modelopt
 from edge_arm.calibration.ranges import Method
-from edge_arm.calibration.sample import calibration_sample, held_out_sample
+from edge_arm.calibration.sample import Balance, calibration_sample, held_out_sample
 from edge_arm.calibration.study.blocks import BLOCK_FACES, FaceBlocks, dealt, observe_blocks
 from edge_arm.calibration.study.cross import Cell, cross_matrix
 from edge_arm.calibration.study.curve import Curve, Draws, faces_curve, sizes_of
@@ -34,26 +34,27 @@ class StudyConfig:
     """What to study.
 
     Attributes:
-        calibration: method, seed and balance of every calibration; its number of faces is that of
-            the calibrations that are measured on other sets.
+        num_images: faces of the calibrations that are measured on other sets.
+        method: how a range is chosen; None for the one that agrees best with FP32 on the held-out
+            faces when the whole pool calibrates.
+        seed: of all draws of faces.
+        balance: of the classes in the pools.
         pool: most faces to draw from.
         held_out: most faces of each set to answer.
         draws: of each size.
     """
 
-    calibration: CalibrationConfig
+    num_images: int = 512
+    method: Method | None = None
+    seed: int = 0
+    balance: Balance = Balance.STRATIFIED
     pool: int = 1024
     held_out: int = 256
     draws: Draws = Draws()
 
-    @property
-    def method(self) -> Method:
-        """Of all ranges; entropy where a calibration would choose for itself."""
-        return self.calibration.recipe.method or Method.ENTROPY
-
     def pool_faces(self, index: FaceIndex, *, first: bool) -> int:
         """Faces of a set that calibrate: whole blocks, and a quarter of the set is left."""
-        wanted = -(-self.calibration.num_images // BLOCK_FACES) * BLOCK_FACES
+        wanted = -(-self.num_images // BLOCK_FACES) * BLOCK_FACES
         most = max(self.pool, wanted) if first else wanted
         return min(most, len(index) - len(index) // 4) // BLOCK_FACES * BLOCK_FACES
 
@@ -72,7 +73,8 @@ class StudyConfig:
         answering = [self.held_out_faces(item) for item in indices]
         curve = len(sizes_of(pools[0])) * self.draws.answers * answering[0]
         cross = len(indices) * sum(answering) if len(indices) > 1 else 0
-        return sum(pools) + sum(answering) + curve + cross
+        choice = len(Method) * answering[0] if self.method is None else 0
+        return sum(pools) + sum(answering) + choice + curve + cross
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Study:
     Attributes:
         config: of it.
         model_sha256: of the FP32 model.
+        method: that chose every range.
         sets: the first is the one that the curve is about.
         curve: how many faces are needed.
         cells: every pair of sets; empty for one set alone.
@@ -104,6 +107,7 @@ class Study:
 
     config: StudyConfig
     model_sha256: str
+    method: Method
     sets: tuple[StudiedSet, ...]
     curve: Curve
     cells: tuple[Cell, ...]
@@ -141,27 +145,48 @@ def study_calibration(
     model = onnx.load(path)
     spec = manifest.preprocess
     first, _ = read_face(drawn[0].pool.samples[0], spec)
-    studied = Studied(model, plan_from_modelopt(model, first[np.newaxis]), config.method)
+    plan = plan_from_modelopt(model, first[np.newaxis])
+    studied = Studied(model, plan, config.method or Method.MAX)
     pools, held_out = {}, {}
     for item in drawn:
-        blocks = dealt(item.pool, config.calibration.seed)
+        blocks = dealt(item.pool, config.seed)
         counts = observe_blocks(model, studied.tensors, blocks, spec=spec, progress=progress)
         pools[item.label] = FaceBlocks(item.pool, counts)
         held_out[item.label] = HeldOut.of(item.held_out, studied, spec)
         progress(len(item.held_out))
     start = drawn[0].label
+    if config.method is None:
+        studied = _with_best_method(studied, pools[start], held_out[start], progress)
     curve = faces_curve(
-        studied, pools[start], held_out[start], draws=config.draws, progress=progress
+        studied,
+        pools[start],
+        held_out[start],
+        draws=config.draws,
+        seed=config.seed,
+        progress=progress,
     )
     cells: tuple[Cell, ...] = ()
     if len(drawn) > 1:
-        wanted = -(-config.calibration.num_images // BLOCK_FACES)
+        wanted = -(-config.num_images // BLOCK_FACES)
         ranges = {
             label: studied.ranges(pool.merged(range(min(wanted, len(pool.blocks)))))
             for label, pool in pools.items()
         }
         cells = cross_matrix(studied, ranges, held_out, progress=progress)
-    return Study(config, fp32.sha256, drawn, curve, cells)
+    return Study(config, fp32.sha256, studied.method, drawn, curve, cells)
+
+
+def _with_best_method(
+    studied: Studied, pool: FaceBlocks, held_out: HeldOut, progress: Callable[[int], None]
+) -> Studied:
+    histograms = pool.merged(range(len(pool.blocks)))
+    divergences = {}
+    for method in Method:
+        candidate = replace(studied, method=method)
+        judged = held_out.judged(candidate.int8(candidate.ranges(histograms)))
+        divergences[method] = judged.mean_kl
+        progress(len(held_out.faces))
+    return replace(studied, method=min(divergences, key=lambda method: divergences[method]))
 
 
 def _require_enough(label: str, index: FaceIndex) -> None:
@@ -173,14 +198,13 @@ def _require_enough(label: str, index: FaceIndex) -> None:
 
 
 def _drawn(label: str, index: FaceIndex, config: StudyConfig, *, first: bool) -> StudiedSet:
-    calibration = config.calibration
     pool = calibration_sample(
         index,
         num_images=config.pool_faces(index, first=first),
-        seed=calibration.seed,
-        balance=calibration.balance,
+        seed=config.seed,
+        balance=config.balance,
     )
     answering = held_out_sample(
-        index, pool, num_images=config.held_out_faces(index), seed=calibration.seed
+        index, pool, num_images=config.held_out_faces(index), seed=config.seed
     )
     return StudiedSet(label, pool, answering)

@@ -8,8 +8,8 @@ from edge_arm.calibration.study.study import Study
 HOW = (
     "Spread: standard deviation of an activation's scale from draw to draw, by its mean. Draws are "
     "with replacement, from blocks of 16 faces that have the pool's mix of classes. All faces are "
-    "training faces, and those that answer are not in the pool: compare the rows, and measure the "
-    "drop on test faces with 'edge-arm measure'."
+    "training faces, and those that answer are not in the pool; weights are rounded to nearest. "
+    "Compare the rows, and measure the drop on test faces with 'edge-arm measure'."
 )
 
 

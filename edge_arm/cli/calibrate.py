@@ -148,6 +148,7 @@ def calibrate(
     from edge_arm.calibration.prepared_model import Rounding
     from edge_arm.calibration.ranges import Method
     from edge_arm.calibration.sample import Balance
+    from edge_arm.calibration.study.study import StudyConfig
     from edge_arm.cli.build import build_if_possible
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import Precision, open_bundle
@@ -184,7 +185,8 @@ def calibrate(
     )
     source = open_bundle(bundle)
     if study and data is not None:
-        studying.run(source, data, root, config=config)
+        what = StudyConfig(images, config.recipe.method, seed=seed, balance=config.balance)
+        studying.run(source, data, root, config=what)
         return
     accepted = True
     if from_cache is not None:

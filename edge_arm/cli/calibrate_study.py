@@ -12,8 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge_arm.calibration.int8_from_bundle import CalibrationConfig
-    from edge_arm.calibration.study.study import Study
+    from edge_arm.calibration.study.study import Study, StudyConfig
     from edge_arm.runtime.faces import FaceIndex
     from edge_arm.runtime.manifest import Bundle
 
@@ -61,27 +60,23 @@ class StudyOptions:
                 )
         require_result_places([path for path in (self.json, self.html) if path is not None])
 
-    def run(
-        self, bundle: Bundle, data: str, root: Path | None, *, config: CalibrationConfig
-    ) -> None:
+    def run(self, bundle: Bundle, data: str, root: Path | None, *, config: StudyConfig) -> None:
         """Make the study and tell what came out.
 
         Args:
             bundle: whose FP32 model is studied; it is left as it is.
             data: name of the first data set.
             root: its folder.
-            config: of the calibrations.
+            config: what to study.
         """
-        from edge_arm.calibration.study.curve import Draws
         from edge_arm.calibration.study.page import write_study_page
         from edge_arm.calibration.study.record import write_study
-        from edge_arm.calibration.study.study import StudyConfig, study_calibration
+        from edge_arm.calibration.study.study import study_calibration
         from edge_arm.cli.console import progress_bar
 
         sets = training_sets(data, root, self.sets)
-        study_config = StudyConfig(config, draws=Draws(seed=config.seed))
-        with progress_bar("study", study_config.num_steps(sets)) as advance:
-            study = study_calibration(bundle, sets, study_config, advance)
+        with progress_bar("study", config.num_steps(sets)) as advance:
+            study = study_calibration(bundle, sets, config, advance)
         print_study(study)
         if self.json is not None:
             write_study(study, self.json)
@@ -142,7 +137,7 @@ def print_study(study: Study) -> None:
     if not console.is_terminal:  # a pipe or a log has no width that figures would have to fit
         console.width = max(console.width, 120)
     console.print(_curve(study))
-    console.print(HOW, soft_wrap=True)
+    console.print(f"Ranges by {study.method.value}. {HOW}", soft_wrap=True)
     if study.cells:
         console.print()
         console.print(_pairs(study))
