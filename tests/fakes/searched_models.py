@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -11,8 +13,10 @@ from onnx import numpy_helper
 from edge_arm.calibration.observe import observe
 from edge_arm.calibration.placement import QuantPlan
 from edge_arm.calibration.qdq import int8_graph
+from edge_arm.calibration.search.sessions import Session
 from edge_arm.calibration.search.subject import FaceBatches, Subject
 from edge_arm.runtime.batches import FaceBatch
+from edge_arm.runtime.faces import FaceIndex
 
 
 def weights_scaled(
@@ -50,3 +54,13 @@ def batches_of(images: np.ndarray, most: int = 10**6) -> FaceBatches:
         return (images[start : start + step] for start in range(0, len(images), step))
 
     return batches
+
+
+def labelled_as_answered(index: FaceIndex, model: onnx.ModelProto) -> FaceIndex:
+    """The faces with what the model answers for their labels, so that every one can be lost."""
+    images = np.stack([cv2.imread(str(sample.path))[..., ::-1] for sample in index.samples])
+    answers = Session(model).logits(images).argmax(axis=1)
+    samples = zip(index.samples, answers, strict=True)
+    return replace(
+        index, samples=tuple(replace(sample, target=int(answer)) for sample, answer in samples)
+    )

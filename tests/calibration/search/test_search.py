@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from searched_models import batches_of
+from searched_models import batches_of, labelled_as_answered
 
 from edge_arm.calibration.placement import QuantPlan
 from edge_arm.calibration.search.judge import CandidateJudge, LabelledBatches
@@ -168,16 +168,7 @@ def test_a_search_with_a_goal_ships_a_plan_that_gives_the_reason(
     few: Subject, face_index: MakeIndex
 ):
     subject = clipped(few, ("/n24/Conv",), 1 / 8)
-    index = index_of(face_index, 16)
-    # labelled as FP32 answers, so that every face can be lost
-    answers = Session(few.model).logits(_pixels(index)).argmax(axis=1)
-    labelled = replace(
-        index,
-        samples=tuple(
-            replace(sample, target=int(answer))
-            for sample, answer in zip(index.samples, answers, strict=True)
-        ),
-    )
+    labelled = labelled_as_answered(index_of(face_index, 16), few.model)
     calibration = labelled.subset([0, 1])
     config = SearchConfig(gate=WIDE, seed=0)
     faces = search_faces(labelled, calibration, config)
@@ -193,9 +184,3 @@ def test_a_search_with_a_goal_ships_a_plan_that_gives_the_reason(
     again = search_layers(subject, faces, config, spec=PreprocessSpec(64))
     assert again.mixed == result.mixed
     assert again.plan == result.plan
-
-
-def _pixels(index: FaceIndex) -> np.ndarray:
-    import cv2
-
-    return np.stack([cv2.imread(str(sample.path))[..., ::-1] for sample in index.samples])
