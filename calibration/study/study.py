@@ -1,8 +1,10 @@
 """The stage: a bundle and the training faces of one or more data sets in, a study out.
 
 It is about the ranges, which are what faces choose: weights are rounded to nearest and channels
-stay as they are. Nothing is written. All faces are training faces: the pool that calibrates, and others, none of
-which is in the pool or a copy of one that is, that answer.
+stay as they are. Nothing is written.
+
+All faces are training faces: the pool that calibrates, and others, none of which is in the pool or
+a copy of one that is, that answer.
 """
 
 from __future__ import annotations
