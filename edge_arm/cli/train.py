@@ -57,7 +57,7 @@ def train(
         typer.Option(
             "--qat",
             help="Fine-tune a trained checkpoint with INT8 rounding in the loop: "
-            "--epochs 3 --lr 1e-5 --batch-size 64 to build/checkpoint.qat.safetensors by default.",
+            "--epochs 3 --lr 1e-6 --batch-size 64 to build/checkpoint.qat.safetensors by default.",
         ),
     ] = False,
     init_checkpoint: Annotated[

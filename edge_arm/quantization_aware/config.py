@@ -28,7 +28,7 @@ class QatConfig:
 
     epochs: int = 3
     batch_size: int = 64
-    learning_rate: float = 1e-5
+    learning_rate: float = 1e-6
     seed: int = 0
     device: Device = Device.AUTO
 
@@ -43,7 +43,7 @@ class QatConfig:
         if not 0 < self.learning_rate < 1:
             raise UsageError(
                 f"got learning rate {self.learning_rate}, expected more than 0 and less than 1; "
-                "use --lr 1e-5"
+                "use --lr 1e-6"
             )
         if self.seed < 0:
             raise UsageError(f"got seed {self.seed}, expected 0 or more; use --seed 0")

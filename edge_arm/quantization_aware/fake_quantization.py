@@ -118,7 +118,7 @@ def _rounded(inputs: Tensor, quantizer: Any) -> Tensor:
         amax = inputs.detach().abs().amax(dim=tuple(range(1, inputs.ndim)), keepdim=True)
         # A channel of zeros has no range; any other scale keeps it 0.
         amax = torch.where(amax > torch.finfo(torch.float32).tiny * QMAX, amax, float(QMAX))
-    rounded: Tensor = _RoundedToSteps.apply(inputs, amax / QMAX)
+    rounded: Tensor = _RoundedToSteps.apply(inputs, amax / QMAX)  # type: ignore[no-untyped-call]
     return rounded
 
 

@@ -54,10 +54,11 @@ class QuantizedNetwork(nn.Module):
         super().__init__()
         self.model = model.eval()
         self.round_weight = weight_quantizer()
-        self.rounding = nn.ModuleList(activation_quantizer() for _ in _tensors())
-        for quantizer in self.rounding:
+        self._quantizers: dict[str, Any] = {name: activation_quantizer() for name in _tensors()}
+        for quantizer in self._quantizers.values():
             quantizer.disable_quant()
-        self._quantizers: dict[str, Any] = dict(zip(_tensors(), self.rounding, strict=True))
+        # A module's name may have no dot, and an ONNX tensor's has.
+        self.rounding = nn.ModuleList(self._quantizers.values())
         self._std = [255 * value for value in spec.std]
 
     @property

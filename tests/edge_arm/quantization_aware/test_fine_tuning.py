@@ -20,7 +20,7 @@ from edge_arm.runtime.errors import CheckpointError, UsageError
 from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.training.training_config import Device
 
-CPU = {"batch_size": 8, "device": Device.CPU}
+CPU = {"batch_size": 24, "device": Device.CPU}
 
 
 def _quiet(done: int) -> None:
@@ -51,7 +51,8 @@ def test_a_rounding_that_hurts_is_learned_away(
         return {name: amax / 8 for name, amax in calibrated(*args, **kwargs).items()}
 
     monkeypatch.setattr(learning, "calibrated_ranges", tight)
-    _, learned = _tuned(start, split_faces, QatConfig(epochs=2, learning_rate=1e-3, **CPU))
+    config = QatConfig(epochs=2, batch_size=8, learning_rate=1e-3, device=Device.CPU)
+    _, learned = _tuned(start, split_faces, config)
     assert learned.epoch > 0
     assert learned.after.mean_kl < 0.5 * learned.before.mean_kl
 
@@ -61,9 +62,12 @@ def test_what_is_folded_stays_and_what_is_learned_changes(
 ) -> None:
     start = tmp_path / "arm.safetensors"
     before = small_checkpoint(start, Head.ARM, 96)
+    few = SplitFaces(
+        split_faces.train.subset(range(6)), split_faces.validation.subset(range(3)), seed=0
+    )
     monkeypatch.setattr(learning, "RANGE_RATE", 0.01)
     keep_any_epoch(monkeypatch)
-    after, learned = _tuned(start, split_faces, QatConfig(epochs=1, learning_rate=1e-4, **CPU))
+    after, learned = _tuned(start, few, QatConfig(epochs=1, learning_rate=1e-4, **CPU))
     assert learned.epoch == 1
     for name, value in after.state.items():
         stays = "running_" in name or "num_batches" in name or name == "arm.generic"
