@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 
 from edge_arm.calibration.exposure import Wanted
 from edge_arm.calibration.half_range import float_tensors
@@ -97,8 +98,6 @@ def plain(subject: Subject, batch_size: int) -> None:
         subject: of the run.
         batch_size: faces that ONNX Runtime gets at a time.
     """
-    import onnxruntime
-
     path, _ = subject.bundle.model(Precision.FP32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (source,) = session.get_inputs()
@@ -171,6 +170,9 @@ def work_of(kind: str, subject: Subject) -> Callable[[], None]:
         return lambda: plain(subject, _BATCHES[kind])
     if kind == OURS:
         return lambda: ours(subject)
+    # Before the clock starts, and only here: it brings hundreds of MB.
+    import onnxruntime.quantization  # noqa: F401
+
     return lambda: peer(subject, PEERS[kind])
 
 
@@ -189,7 +191,6 @@ def child(arguments: argparse.Namespace) -> None:
     tensors = json.loads(arguments.child_tensors.read_text(encoding="utf-8"))
     wanted = Wanted.of(tensors["histograms"], extremes=tensors["extremes"])
     work = work_of(arguments.child, Subject(bundle, faces, wanted))
-    import onnxruntime.quantization  # noqa: F401  its import is nobody's work
 
     cpu, start = time.process_time(), time.perf_counter()
     work()
