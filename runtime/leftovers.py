@@ -19,6 +19,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -33,6 +34,13 @@ _HALF_WRITTEN_SECONDS = 60.0
 """Nobody writes one file for longer than this without touching it."""
 
 
+class _Lock(Enum):
+    OURS = "ours"
+    OF_ANOTHER = "of another process"
+    UNKNOWN = "unknown"
+    """Some network file systems know no locks: nothing is cleared away there."""
+
+
 def is_leftover(path: Path) -> bool:
     """Whether something in a bundle is left of a calibration that has ended, and so no one's.
 
@@ -40,7 +48,7 @@ def is_leftover(path: Path) -> bool:
         path: of a file or folder in the bundle.
     """
     if _is_staging(path):
-        return not _is_locked(path)
+        return _lock_of(path) is _Lock.OURS
     return path.name in _STATES or bool(_HALF_WRITTEN.fullmatch(path.name))
 
 
@@ -50,7 +58,7 @@ def is_used(path: Path) -> bool:
     Args:
         path: of a file or folder in the bundle.
     """
-    return _is_staging(path) and _is_locked(path)
+    return _is_staging(path) and _lock_of(path) is _Lock.OF_ANOTHER
 
 
 @contextmanager
@@ -112,10 +120,10 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _is_locked(folder: Path) -> bool:
+def _lock_of(folder: Path) -> _Lock:
     held = _open(folder)
     try:
-        return not _lock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _lock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         os.close(held)
 
@@ -124,11 +132,11 @@ def _open(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _lock(held: int, operation: int) -> bool:
-    # False if another process holds it. Some network file systems know no locks at all: there
-    # everything looks locked, and nothing is cleared away.
+def _lock(held: int, operation: int) -> _Lock:
     try:
         fcntl.flock(held, operation)
+    except BlockingIOError:
+        return _Lock.OF_ANOTHER
     except OSError:
-        return False
-    return True
+        return _Lock.UNKNOWN
+    return _Lock.OURS

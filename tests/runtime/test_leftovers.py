@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -66,6 +68,20 @@ def test_the_folder_of_a_running_calibration_is_left_alone(tmp_path: Path):
             assert first.exists()
             assert first != second
         assert first.exists()
+
+
+def test_without_locks_nothing_is_cleared_away_and_nothing_is_said_to_run(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    (left,) = killed.glob(".calibrate-*")
+    assert not is_leftover(left)
+    assert not is_used(left)
+    with staging_in(killed):
+        assert left.exists()
 
 
 def test_files_half_written_are_removed_when_nobody_can_be_writing_them(tmp_path: Path):
