@@ -69,7 +69,7 @@ def cost_sentence(result: SearchResult) -> str:
         f"Measured on {faces_text(found.num_faces)} held out from calibration in "
         f"{found.seconds:.0f} s, as long as {found.fp32_passes:.0f} FP32 runs of them. All layers "
         f"in int8: {faces_text(found.together.flips)} with another answer than FP32's, mean KL "
-        f"{kl_text(found.together.mean_kl)}."
+        f"{kl_text(found.together.mean_kl)} thousandths of a nat."
     )
 
 

@@ -170,7 +170,14 @@ def _layers(result: SearchResult) -> Table:
 def _candidates(mixed: MixedPrecision) -> Table:
     table = _table(
         "layers in FP16",
-        ("time", "changed", "KL", "drop pp", "interval", f"< {100 * mixed.gate.max_drop:g} pp"),
+        (
+            "time",
+            "changed",
+            "KL/1000",
+            "drop pp",
+            "interval",
+            f"< {100 * mixed.gate.max_drop:g} pp",
+        ),
     )
     for point in mixed.points:
         chosen = " (chosen)" if point is mixed.final else ""
