@@ -134,8 +134,8 @@ def _layers(result: SearchResult) -> str:
         "Alone: this layer in int8, all others in float. Won: what goes away when this layer is in "
         "float and all others in int8; below zero it grows, because errors make up for one "
         "another; beside it the faces that answer otherwise even so. Time: estimated, with this "
-        "layer in FP16, by that of all in int8. The table has the largest gain first, the plot the order "
-        "of the network.</p>"
+        "layer in FP16, by that of all in int8. The table has the largest gain first, the plot "
+        "the order of the network.</p>"
         "</section>"
     )
 
