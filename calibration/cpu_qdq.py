@@ -227,7 +227,7 @@ class _Writer:
         ]
         return self._dequantize(self._store(f"{name}_quantized", steps), parameters, name, axis=0)
 
-    def _dequantize(self, steps: str, parameters: list[str], name: str, **axis: int) -> str:
+    def _dequantize(self, steps: str, parameters: list[str], name: str, **axis: Any) -> str:
         real = f"{name}_dequantized"
         self._nodes.append(
             helper.make_node(

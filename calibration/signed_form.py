@@ -94,7 +94,9 @@ def signed_form(model: onnx.ModelProto) -> SignedForm:
             f"{len(scales)} quantized activations, expected some of each; calibrate again with "
             "'edge-arm calibrate'"
         )
-    nodes, activations, weight_edges = [], set(), set()
+    nodes: list[onnx.NodeProto] = []
+    activations: set[Edge] = set()
+    weight_edges: set[Edge] = set()
     for original in model.graph.node:
         if original.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue

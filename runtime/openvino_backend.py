@@ -123,7 +123,7 @@ def load_openvino() -> Any:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # Python's way to say "missing"
     try:
         import openvino
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library of it that is missing
         raise BackendUnavailableError(
             f"OpenVINO cannot be imported ({_reason(error)}), expected the package openvino; run: "
             "pip install 'edge-arm[openvino]'"
