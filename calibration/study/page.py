@@ -89,7 +89,10 @@ def _curve(study: Study) -> str:
         f'<div class="grid"><figure>{agreement_plot(curve)}'
         f"{legend_of({'one calibration': DRAW})}</figure>"
         f"<figure>{spread_plot(curve)}{legend_of(series)}</figure></div>"
-        f"{_table(columns, rows)}</section>"
+        f"{_table(columns, rows)}"
+        '<p class="quiet">The line joins the mean agreements; what lies below the dashed one is '
+        "worse than the largest size by more than so few faces leave to chance. The last column: a "
+        "scale on average, by the scale that the whole pool gives.</p></section>"
     )
 
 

@@ -107,13 +107,13 @@ def training_sets(data: str, root: Path | None, more: tuple[str, ...]) -> dict[s
 
     places = [(data, resolve_root(data, root))]
     for item in more:
-        name, equals, folder = item.partition("=")
-        if not (name and equals and folder):
+        name, _, typed = item.partition("=")
+        if not (name and typed):
             raise UsageError(
                 f"got --study-data {item!r}, expected NAME=ROOT, the name of a data set and its "
                 "folder; write --study-data rafdb=data/rafdb"
             )
-        places.append((name, resolve_root(name, Path(folder))))
+        places.append((name, resolve_root(name, Path(typed))))
     names = [name for name, _ in places]
     sets: dict[str, FaceIndex] = {}
     for name, folder in places:

@@ -18,7 +18,7 @@ from edge_arm.calibration.study.curve import Curve, Draws, Size
 from edge_arm.calibration.study.page import page_from_study, write_study_page
 from edge_arm.calibration.study.record import write_study
 from edge_arm.calibration.study.study import StudiedSet, Study, StudyConfig, study_calibration
-from edge_arm.calibration.study.subject import Studied
+from edge_arm.calibration.study.subject import HeldOut, Studied
 from edge_arm.calibration.study.words import cross_sentence, enough_sentence
 from edge_arm.runtime.batches import face_batches
 from edge_arm.runtime.errors import DataError, UsageError
@@ -34,6 +34,7 @@ CONFIG = StudyConfig(
     held_out=12,
     draws=Draws(ranges=3, answers=1),
 )
+SPEC = PreprocessSpec(size=64)
 MakeIndex = Callable[..., FaceIndex]
 MakeBundle = Callable[[onnx.ModelProto], Bundle]
 
@@ -110,10 +111,9 @@ def test_a_pair_is_measured_as_the_whole_int8_graph_answers(
     sets: dict[str, FaceIndex],
 ):
     study = study_calibration(make_bundle(close_model), sets, CONFIG)
-    spec = PreprocessSpec(size=64)
     source = studied.plan.ranges_from(close_model)
     pool = study.sets[1].pool  # 16 faces, which are all that calibrate
-    seen = observe(close_model, dict.fromkeys(source.values()), face_batches(pool, spec, 8))
+    seen = observe(close_model, dict.fromkeys(source.values()), face_batches(pool, SPEC, 8))
     amax = {tensor: seen.histograms[origin].amax for tensor, origin in source.items()}
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -122,7 +122,7 @@ def test_a_pair_is_measured_as_the_whole_int8_graph_answers(
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        (batch,) = face_batches(study.sets[0].held_out, spec, 12)
+        (batch,) = face_batches(study.sets[0].held_out, SPEC, 12)
         faces = batch.images_nhwc
         answers.append(
             np.concatenate([session.run(None, {"faces": face[None]})[0] for face in faces])
@@ -132,18 +132,26 @@ def test_a_pair_is_measured_as_the_whole_int8_graph_answers(
 
 
 def test_without_a_method_the_one_closest_to_fp32_on_the_whole_pool_is_studied(
-    close_model: onnx.ModelProto, make_bundle: MakeBundle, sets: dict[str, FaceIndex]
+    studied: Studied,
+    close_model: onnx.ModelProto,
+    make_bundle: MakeBundle,
+    sets: dict[str, FaceIndex],
 ):
-    bundle, one = make_bundle(close_model), {"here": sets["here"]}
-    config = replace(CONFIG, method=None, pool=16)
+    one, config = {"here": sets["here"]}, replace(CONFIG, method=None, pool=16)
     steps: list[int] = []
-    study = study_calibration(bundle, one, config, steps.append)
+    study = study_calibration(make_bundle(close_model), one, config, steps.append)
     assert sum(steps) == config.num_steps(one)
     # a pool of one block can only be drawn as it is, so a draw has the whole pool's ranges
-    least = study.curve.sizes[0].mean_kls[0]
-    for method in set(Method) - {study.method}:
-        other = study_calibration(bundle, one, replace(config, method=method))
-        assert other.curve.sizes[0].mean_kls[0] >= least
+    held_out = HeldOut.of(study.sets[0].held_out, studied, SPEC)
+    pool = face_batches(study.sets[0].pool, SPEC, 8)
+    histograms = observe(close_model, studied.tensors, pool).histograms
+    divergences = {}
+    for method in Method:
+        candidate = replace(studied, method=method)
+        judged = held_out.judged(candidate.int8(candidate.ranges(histograms)))
+        divergences[method] = judged.mean_kl
+    assert study.curve.sizes[0].mean_kls[0] == min(divergences.values())
+    assert divergences[study.method] == min(divergences.values())
 
 
 def test_a_set_with_too_few_faces_is_refused(
