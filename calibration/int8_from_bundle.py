@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,18 +18,20 @@ from edge_arm.calibration.bundle_update import (
     staging_folder,
     tool_versions,
 )
+from edge_arm.calibration.calibrated_model import (
+    CalibratedModel,
+    CalibrationFaces,
+    Recipe,
+    calibrate_on,
+)
 from edge_arm.calibration.copies import require_untested
-from edge_arm.calibration.exposure import Wanted
-from edge_arm.calibration.half_range import float_tensors
-from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
-from edge_arm.calibration.observe import Observation
 from edge_arm.calibration.pass_state import pass_state
-from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
-from edge_arm.calibration.qdq import int8_graph
-from edge_arm.calibration.ranges import Method, amax_from_histogram
-from edge_arm.calibration.resumable_pass import observe_faces
-from edge_arm.calibration.sample import Balance, calibration_sample
+from edge_arm.calibration.placement import plan_from_modelopt
+from edge_arm.calibration.prepared_model import Rounding
+from edge_arm.calibration.range_choice import CHOICE_FACES
+from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.sample import Balance, calibration_sample, held_out_sample
 from edge_arm.calibration.search.hook import ChoosePlan
 from edge_arm.calibration.search.subject import Subject
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
@@ -44,7 +45,7 @@ from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.fingerprints import fingerprints_of
 from edge_arm.runtime.manifest import Bundle, Manifest, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
+from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.trained_ranges import TrainedRanges
 
 GOLDEN_NAME = "golden.npz"
@@ -55,6 +56,8 @@ TYPED_FACES = 64
 """Calibration faces that the typed model answers too. It differs from the other INT8 model by FP16
 roundings alone, so these show what all would, and it is the slowest of all on a CPU."""
 
+_CHOICE_SEED = 1
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,14 +67,16 @@ class CalibrationConfig:
 
     Attributes:
         num_images: calibration faces, drawn from the training split.
-        method: how a range is chosen from what was seen.
+        recipe: how the model is quantized.
         seed: of the draw.
         balance: of the classes in the draw.
-        trained: ranges that came with the weights (train --qat), in the place of the method's.
+        trained: ranges that came with the weights (train --qat), in the place of the recipe's.
+            Such weights were trained to be rounded to nearest as they are, so that the recipe's
+            equalization and rounding are left out.
     """
 
     num_images: int = 512
-    method: Method = Method.ENTROPY
+    recipe: Recipe = Recipe()
     seed: int = 0
     balance: Balance = Balance.STRATIFIED
     trained: TrainedRanges | None = None
@@ -86,25 +91,17 @@ class CalibrationConfig:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: FP32 and two INT8 models on every face, the typed on some."""
-        return 3 * self.num_images + min(self.num_images, TYPED_FACES)
+        """What `progress` adds up to at most: the recipe, then the finished models on the faces."""
+        models = 2 * self.num_images + min(self.num_images, TYPED_FACES)
+        return self.used_recipe.num_steps(self.num_images) + models
 
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What calibration faces say about a model.
-
-    Attributes:
-        faces: that were run, in order.
-        seen: what they did.
-        amax: range of each quantized activation.
-        implicit_amax: of each tensor that implicit INT8 needs, those of `amax` among them.
-    """
-
-    faces: FaceIndex
-    seen: Observation
-    amax: dict[str, float]
-    implicit_amax: dict[str, float]
+    @property
+    def used_recipe(self) -> Recipe:
+        """The recipe, or what is left of it for a trained model."""
+        if self.trained is None:
+            return self.recipe
+        method = self.recipe.method or Method.ENTROPY  # of implicit INT8, for a DLA
+        return Recipe(method=method, rounding=Rounding.NEAREST, equalize=False)
 
 
 def int8_from_bundle(
@@ -151,13 +148,14 @@ def int8_from_bundle(
     model = onnx.load(model_path)
     first, _ = read_face(faces.samples[0], manifest.preprocess)
     plan = plan_from_modelopt(model, first[np.newaxis])
+    recipe = config.used_recipe
+    choosing = choice_faces(population, faces, config)
     with pass_state(bundle.path) as state_path:
         found = calibrate_on(
             model,
             plan,
-            faces=faces,
-            spec=manifest.preprocess,
-            method=config.method,
+            CalibrationFaces(faces, choosing, manifest.preprocess),
+            recipe=recipe,
             state_path=state_path,
             progress=progress,
         )
@@ -168,10 +166,10 @@ def int8_from_bundle(
             implicit_amax=trained_implicit_amax(model, plan, found.implicit_amax, config.trained),
         )
     if choose_plan is not None:
-        subject = Subject(model, plan, lambda part: int8_graph(model, part, found.amax))
-        plan = choose_plan(subject, faces)
+        subject = Subject(found.prepared.float32, plan, found.graph)
+        plan = choose_plan(subject, faces_used(population, faces, choosing))
     models = int8_models(
-        model,
+        found.prepared.for_plan(plan),
         plan,
         found.amax,
         implicit_amax=found.implicit_amax,
@@ -179,7 +177,10 @@ def int8_from_bundle(
         manifest=manifest,
     )
     table = CalibrationTable(
-        method=config.method,
+        method=found.method,
+        rounding=recipe.rounding,
+        factors=found.prepared.factors,
+        choice=found.choice,
         amax=found.amax,
         model_sha256=fp32.sha256,
         faces=faces,
@@ -221,55 +222,42 @@ def int8_from_bundle(
         return add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
 
 
-def calibrate_on(
-    model: onnx.ModelProto,
-    plan: QuantPlan,
-    *,
-    faces: FaceIndex,
-    spec: PreprocessSpec,
-    method: Method,
-    state_path: Path,
-    progress: Callable[[int], None] | None = None,
-) -> Calibration:
-    """Run the calibration faces through the FP32 model and choose all ranges.
+def choice_faces(
+    population: FaceIndex, calibration: FaceIndex, config: CalibrationConfig
+) -> FaceIndex | None:
+    """Training faces that choose the method; None where it is given.
 
     Args:
-        model: the FP32 graph of the plan.
-        plan: what is quantized.
-        faces: the sample, see `calibration_sample`.
-        spec: the model's input.
-        method: how a range is chosen.
-        state_path: of the file that an interrupted pass goes on from, see `pass_state`.
-        progress: called with the number of faces done since the last call.
+        population: the training split.
+        calibration: faces of it that calibrate.
+        config: of the calibration.
 
     Raises:
-        ImageError: for a face that cannot be read.
-        CalibrationError: if a quantized tensor has no usable range.
+        UsageError: if all training faces calibrate.
     """
-    source = implicit_ranges_from(model, plan)
-    seen = observe_faces(
-        model,
-        Wanted.of(source.values(), extremes=float_tensors(model)),
-        faces=faces,
-        spec=spec,
-        state_path=state_path,
-        progress=progress,
+    if config.used_recipe.method is not None:
+        return None
+    # Another seed: others than a search of layers draws first.
+    return held_out_sample(
+        population, calibration, num_images=CHOICE_FACES, seed=config.seed + _CHOICE_SEED
     )
-    quantized = plan.ranges_from(model)
-    needed = frozenset(quantized.values())
-    ranges = {
-        tensor: amax_from_histogram(histogram, method, tensor)
-        for tensor, histogram in seen.histograms.items()
-        # An output that nothing quantizes may be constant; implicit INT8 leaves it in FP16.
-        if tensor in needed or histogram.minimum != histogram.maximum
-    }
-    return Calibration(
-        faces=faces,
-        seen=seen,
-        amax={tensor: ranges[origin] for tensor, origin in quantized.items()},
-        implicit_amax={
-            tensor: ranges[origin] for tensor, origin in source.items() if origin in ranges
-        },
+
+
+def faces_used(
+    population: FaceIndex, calibration: FaceIndex, choosing: FaceIndex | None
+) -> FaceIndex:
+    """The training faces that a calibration has looked at, and so nothing can be proven on.
+
+    Args:
+        population: the training split.
+        calibration: faces of it that calibrate.
+        choosing: faces of it that choose the method, if any.
+    """
+    used = {sample.sample_id for sample in calibration.samples}
+    if choosing is not None:
+        used |= {sample.sample_id for sample in choosing.samples}
+    return population.subset(
+        [at for at, sample in enumerate(population.samples) if sample.sample_id in used]
     )
 
 
@@ -289,7 +277,7 @@ def _answers(
 
 def _typed_checks(
     typed: TypedReference,
-    found: Calibration,
+    found: CalibratedModel,
     int8: Float32Array,
     manifest: Manifest,
     progress: Callable[[int], None] | None,

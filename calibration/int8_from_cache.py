@@ -19,6 +19,7 @@ from edge_arm.calibration.bundle_update import (
     staging_folder,
     tool_versions,
 )
+from edge_arm.calibration.calibrated_model import CalibratedModel, CalibrationFaces, calibrate_on
 from edge_arm.calibration.comparison import (
     HELD_OUT_FACES,
     Comparison,
@@ -29,15 +30,14 @@ from edge_arm.calibration.half_range import float_tensors
 from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_from_bundle import (
     GOLDEN_NAME,
-    Calibration,
     CalibrationConfig,
-    calibrate_on,
+    choice_faces,
+    faces_used,
 )
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
 from edge_arm.calibration.pass_state import pass_state
 from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
-from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.sample import calibration_sample, held_out_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CacheTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, TensorRTCache, cache_text, read_cache
@@ -72,7 +72,8 @@ class LabelledFaces:
     def num_steps(self) -> int:
         """What `progress` adds up to: our calibration, and five models on the held-out faces."""
         images = self.config.num_images
-        return images + _NUM_MODELS * num_held_out(len(self.train_index), images)
+        calibration = self.config.used_recipe.num_steps(images)
+        return calibration + _NUM_MODELS * num_held_out(len(self.train_index), images)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def int8_from_cache(
     amax = {tensor: ranges[origin] for tensor, origin in source.items()}
 
     ours = None if labelled is None else _calibrated_here(bundle, model, plan, labelled, progress)
-    absmax = _absmax(model, golden["images"]) if ours is None else ours.calibration.seen.absmax
+    absmax = _absmax(model, golden["images"]) if ours is None else ours.calibration.absmax
     widest = {name: max(value, amax.get(name, 0.0)) for name, value in absmax.items()}
     implicit, lacking = _implicit_amax(model, plan, cache, amax)
     models = int8_models(
@@ -153,7 +154,7 @@ def int8_from_cache(
             cpu_checks |= difference("int8_main", on_golden[0], on_golden[2])
             comparison = None
             if ours is not None:
-                onnx.save(int8_graph(model, plan, ours.calibration.amax), staging / _OURS_NAME)
+                onnx.save(ours.calibration.graph(plan), staging / _OURS_NAME)
                 with (
                     OnnxRuntimeBackend(model_path) as reference,
                     OnnxRuntimeBackend(staging / _OURS_NAME) as own,
@@ -185,7 +186,7 @@ def int8_from_cache(
 
 @dataclass(frozen=True, eq=False)
 class _Ours:
-    calibration: Calibration
+    calibration: CalibratedModel
     held_out: FaceIndex
 
 
@@ -202,14 +203,15 @@ def _calibrated_here(
         population, num_images=config.num_images, seed=config.seed, balance=config.balance
     )
     # Before the work, which would be in vain with no face left.
-    left = held_out_sample(population, faces, num_images=HELD_OUT_FACES, seed=config.seed)
+    choosing = choice_faces(population, faces, config)
+    used = faces_used(population, faces, choosing)
+    left = held_out_sample(population, used, num_images=HELD_OUT_FACES, seed=config.seed)
     with pass_state(bundle.path) as state_path:
         calibration = calibrate_on(
             model,
             plan,
-            faces=faces,
-            spec=bundle.manifest.preprocess,
-            method=config.method,
+            CalibrationFaces(faces, choosing, bundle.manifest.preprocess),
+            recipe=config.used_recipe,
             state_path=state_path,
             progress=progress,
         )

@@ -172,7 +172,7 @@ class Observer:
         self._input, self._output = model.graph.input[0].name, model.graph.output[0].name
         cores = num_cores()
         self._at_once = min(cores, MOST_AT_ONCE)
-        self._session = _session(
+        self._session = session_of(
             exposed_model(model, self._exposed), threads=cores // self._at_once
         )
 
@@ -231,7 +231,12 @@ def num_cores() -> int:
         return os.cpu_count() or 1
 
 
-def _session(exposed: onnx.ModelProto, *, threads: int) -> Any:
+def session_of(exposed: onnx.ModelProto, *, threads: int) -> Any:
+    """An ONNX Runtime session on CPUs for a model that hands out tensors.
+
+    Raises:
+        BackendError: if ONNX Runtime cannot load it.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -10,6 +10,7 @@ from pathlib import Path
 import modelopt.onnx.quantization  # noqa: F401
 from peers.task import Task
 
+from edge_arm.calibration.calibrated_model import Recipe
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
 from edge_arm.calibration.ranges import Method
 from edge_arm.runtime.manifest import Precision, open_bundle
@@ -25,7 +26,7 @@ def quantize(task: Task, method: str | None) -> None:
     Raises:
         RuntimeError: if the stage drew other faces than the peers were given.
     """
-    chosen = {} if method is None else {"method": Method(method)}
+    chosen = {} if method is None else {"recipe": Recipe(method=Method(method))}
     config = CalibrationConfig(num_images=len(task.faces), seed=task.seed, **chosen)
     with tempfile.TemporaryDirectory(prefix="edge-arm-", dir=task.out.parent) as folder:
         copy = Path(folder) / "bundle"

@@ -265,7 +265,7 @@ def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
                 f"{choice['mean_kl']:.2g}"
             )
     channels = "channels equalized" if made["equalized"] else "channels as they are"
-    rows["weights"] = f"{made['rounding']} rounding, {channels}"
+    rows["rounding"] = f"{made['rounding']} rounding, {channels}"
     return rows
 
 

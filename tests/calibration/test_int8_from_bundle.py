@@ -13,7 +13,9 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from edge_arm.calibration.calibrated_model import Recipe
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
+from edge_arm.calibration.prepared_model import Rounding
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.errors import (
@@ -27,7 +29,7 @@ from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle, write_manifest
 
-CONFIG = CalibrationConfig(num_images=14, method=Method.MAX)
+CONFIG = CalibrationConfig(num_images=14, recipe=Recipe(method=Method.MAX))
 MakeIndex = Callable[..., FaceIndex]
 MakeBundle = Callable[..., Bundle]
 
@@ -224,7 +226,7 @@ def test_the_manifest_repeats_where_the_ranges_come_from(
     assert bundle.manifest.calibration == {
         key: value
         for key, value in table.items()
-        if key not in ("schema_version", "amax", "images")
+        if key not in ("schema_version", "amax", "channel_factors", "images")
     }
     assert "nvidia-modelopt" in bundle.manifest.tool_versions
 
@@ -234,9 +236,15 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
 ):
     steps: list[int] = []
     int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
-    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14 + 14
-    # of many faces the typed model answers 64
-    assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 512 + 64
+    # two passes and the rounding, then the models: main, for CPUs, typed
+    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14 + 14 + 14 + 14
+    # of many faces 64 round the weights and the typed model answers 64
+    fixed = Recipe(method=Method.MAX)
+    assert CalibrationConfig(512, fixed).num_steps == 512 + 512 + 64 + 512 + 512 + 64
+    plain = Recipe(Method.MAX, Rounding.NEAREST, equalize=False)
+    assert CalibrationConfig(512, plain).num_steps == 512 + 512 + 512 + 64
+    # FP32, four methods and four tensors on 64 faces
+    assert CalibrationConfig(512).num_steps == CalibrationConfig(512, fixed).num_steps + 9 * 64
 
 
 def test_calibrating_twice_gives_the_same_bytes(
@@ -258,7 +266,7 @@ def test_a_second_calibration_replaces_the_first(
 ):
     index = face_index()
     first = int8_from_bundle(make_bundle(model), index, CONFIG)
-    config = CalibrationConfig(num_images=10, method=Method.PERCENTILE, seed=1)
+    config = CalibrationConfig(num_images=10, recipe=Recipe(method=Method.PERCENTILE), seed=1)
     second = int8_from_bundle(first, index, config)
     assert [item.file for item in second.manifest.artifacts] == [
         "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx"
@@ -375,7 +383,7 @@ def test_a_cut_between_the_renames_leaves_a_bundle_that_vouches_for_nothing_wron
     (bundle.path / "calibration.json").unlink()
     (bundle.path / "calibration.json").mkdir()  # the model is renamed, then this stands in the way
     with pytest.raises(StorageError):
-        int8_from_bundle(bundle, index, CalibrationConfig(10, Method.MSE))
+        int8_from_bundle(bundle, index, CalibrationConfig(10, Recipe(method=Method.MSE)))
     left = open_bundle(bundle.path)
     assert left.manifest.precisions() == (Precision.FP32,)
     left.model(Precision.FP32)

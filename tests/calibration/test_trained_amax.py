@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edge_arm.calibration.calibrated_model import Recipe
 from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
 from edge_arm.calibration.placement import QuantPlan
@@ -67,7 +68,7 @@ def test_the_int8_model_has_the_trained_scales_and_the_table_says_so(
     face_index: Callable[..., FaceIndex],
 ) -> None:
     trained = _trained(model, plan)
-    config = CalibrationConfig(num_images=8, method=Method.MAX, trained=trained)
+    config = CalibrationConfig(num_images=8, recipe=Recipe(method=Method.MAX), trained=trained)
     bundle = int8_from_bundle(make_bundle(model), face_index(), config)
     int8 = onnx.load(bundle.path / "model.int8.onnx")
     scales = {
