@@ -183,7 +183,7 @@ def _squared_error(bins: npt.NDArray[np.float64], size: int) -> float:
 
 
 def _centers(num_bins: int) -> npt.NDArray[np.float64]:
-    centers = np.arange(num_bins) + 0.5
+    centers = np.arange(num_bins, dtype=np.float64) + 0.5
     # The zeros are exact in any scale; at the first bin's centre they would count as an error.
     centers[0] = 0.0
     return centers
