@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -88,10 +89,9 @@ def fine_tuned_from_checkpoint(
             "training, whose answers are to be kept; start from the checkpoint that it was made of"
         )
     require_usable_faces(faces.train, faces.validation)
-    # Never in bfloat16 or TF32: they would round what is rounded to int8 once more, elsewhere.
     device = arithmetic_for(config.device).device
     with (
-        torch.backends.cudnn.flags(allow_tf32=False),
+        _whole_float32(),
         output_folder(out_path),
         decoded_faces(
             faces.train, start.preprocess, out_path.parent, progress=decoding_progress
@@ -111,6 +111,18 @@ def fine_tuned_from_checkpoint(
         )
         raise KeyboardInterrupt
     return checkpoint, learned
+
+
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """No TF32 (nor bfloat16, which nothing here asks for): what is rounded to int8 stays so."""
+    # Not torch.backends.cudnn.flags, which turns cuDNN off where it is not told otherwise.
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _checkpoint(run: Run, faces: SplitFaces, learned: Learned) -> Checkpoint:

@@ -140,6 +140,24 @@ def test_a_loss_that_is_no_number_stops_it_and_leaves_no_file(
     assert not start.with_name("qat.safetensors").exists()
 
 
+def test_it_computes_in_whole_float32_and_leaves_pytorch_as_it_was(
+    start: Path, split_faces: SplitFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    cudnn = torch.backends.cudnn
+
+    def watched(run: Any) -> Any:
+        seen.append((cudnn.enabled, cudnn.allow_tf32))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_arm.quantization_aware.fine_tuning.learned_from", watched)
+    before = (cudnn.enabled, cudnn.allow_tf32)
+    with pytest.raises(KeyboardInterrupt):
+        _tuned(start, split_faces, QatConfig(**CPU))
+    assert seen == [(before[0], False)]
+    assert (cudnn.enabled, cudnn.allow_tf32) == before
+
+
 def test_the_start_is_never_overwritten(start: Path, split_faces: SplitFaces) -> None:
     with pytest.raises(UsageError, match="both the checkpoint to start from and the new one"):
         _tuned(start, split_faces, QatConfig(**CPU), "start")
