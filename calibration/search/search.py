@@ -16,7 +16,7 @@ from edge_arm.calibration.placement import QuantPlan
 from edge_arm.calibration.sample import held_out_sample
 from edge_arm.calibration.search.cost import layer_costs, relative_latency
 from edge_arm.calibration.search.judge import CandidateJudge, LabelledBatches
-from edge_arm.calibration.search.layers import plan_without
+from edge_arm.calibration.search.layers import layers_of, plan_without
 from edge_arm.calibration.search.mixed import (
     MixedPrecision,
     Outcome,
@@ -34,6 +34,9 @@ from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
 from edge_arm.runtime.statistics import Gate
 
 SENSITIVITY_FACES = 256
+PASSES = 25
+"""What 40 candidates of ResNet-18 took, measured; see `Sensitivity.fp32_passes`."""
+
 LEAST_GATE_FACES = 1000
 """Where no number is asked for; more where the gate is narrow."""
 
@@ -190,6 +193,12 @@ def search_layers(
         ImageError: for a face that cannot be read.
         CalibrationError, BackendError, DataError: see `sensitivity`.
     """
+    _log.info(
+        "measuring %d layers on %d held-out faces takes about as long as %d FP32 runs of them",
+        len(layers_of(subject.plan, subject.model)),
+        len(faces.ranking),
+        PASSES,
+    )
     found = sensitivity(subject, _batches(faces.ranking, spec), progress)
     names = [layer.layer for layer in found.layers]
     costs = layer_costs(subject.model)
