@@ -32,7 +32,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 
@@ -223,12 +222,10 @@ def tensors_looked_at(bundle: Bundle) -> dict[str, list[str]]:
     Args:
         bundle: with an FP32 model.
     """
-    from edge_arm.calibration.placement import plan_from_modelopt
+    from edge_arm.calibration.placement_rules import plan_from_structure
 
     model = onnx.load(bundle.model(Precision.FP32)[0])
-    size = bundle.manifest.preprocess.size
-    plan = plan_from_modelopt(model, np.zeros((1, size, size, 3), np.uint8))
-    source = implicit_ranges_from(model, plan)
+    source = implicit_ranges_from(model, plan_from_structure(model))
     return {
         "histograms": list(dict.fromkeys(source.values())),
         "extremes": float_tensors(model),

@@ -22,7 +22,7 @@ _OTHER_FILES = (CALIBRATION_NAME, CACHE_NAME)
 _OUTDATED = (*_OTHER_FILES, SENSITIVITY_NAME)
 """What an earlier calibration left; the search of this one writes its record afterwards."""
 
-_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-modelopt")
+_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)

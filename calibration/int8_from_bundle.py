@@ -27,7 +27,7 @@ from edge_arm.calibration.calibrated_model import (
 from edge_arm.calibration.copies import require_untested
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.pass_state import pass_state
-from edge_arm.calibration.placement import plan_from_modelopt
+from edge_arm.calibration.placement_rules import plan_from_structure
 from edge_arm.calibration.prepared_model import Rounding
 from edge_arm.calibration.range_choice import CHOICE_FACES
 from edge_arm.calibration.ranges import Method
@@ -39,7 +39,7 @@ from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
 from edge_arm.calibration.trained_amax import trained_amax, trained_implicit_amax
 from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.backend import Float32Array
-from edge_arm.runtime.batches import face_batches, read_face
+from edge_arm.runtime.batches import face_batches
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.fingerprints import fingerprints_of
@@ -146,8 +146,7 @@ def int8_from_bundle(
         require_untested(faces, test_index)
 
     model = onnx.load(model_path)
-    first, _ = read_face(faces.samples[0], manifest.preprocess)
-    plan = plan_from_modelopt(model, first[np.newaxis])
+    plan = plan_from_structure(model)
     recipe = config.used_recipe
     choosing = choice_faces(population, faces, config)
     with pass_state(bundle.path) as state_path:

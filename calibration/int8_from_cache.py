@@ -37,7 +37,8 @@ from edge_arm.calibration.int8_from_bundle import (
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
 from edge_arm.calibration.pass_state import pass_state
-from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
+from edge_arm.calibration.placement import QuantPlan
+from edge_arm.calibration.placement_rules import plan_from_structure
 from edge_arm.calibration.sample import calibration_sample, held_out_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CacheTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, TensorRTCache, cache_text, read_cache
@@ -122,7 +123,7 @@ def int8_from_cache(
     model_path, fp32 = bundle.model(Precision.FP32)
     golden = np.load(bundle.verified(GOLDEN_NAME), allow_pickle=False)
     model = onnx.load(model_path)
-    plan = plan_from_modelopt(model, golden["images"][:1])
+    plan = plan_from_structure(model)
     source = plan.ranges_from(model)
     ranges = cache.amax(source.values())
     amax = {tensor: ranges[origin] for tensor, origin in source.items()}

@@ -31,6 +31,12 @@ from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.storage import storage_error
 
+HEAD_IN_FLOAT = (
+    "the head stays in float: its error would go straight into the logits, and it is a tiny part "
+    "of the work"
+)
+"""Why no node of the head is quantized."""
+
 
 @dataclass(frozen=True)
 class QuantPlan:
@@ -107,8 +113,7 @@ def plan_from_modelopt(model: onnx.ModelProto, images_nhwc: Uint8Array) -> Quant
         weights=tuple(weights),
         float_nodes={
             node.name: (
-                "the head stays in float: its error would go straight into the logits, and it is "
-                "a tiny part of the work"
+                HEAD_IN_FLOAT
                 if position in head
                 else "Model Optimizer expects no gain from int8 here"
             )

@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import onnx
 
-from edge_arm.calibration.placement import plan_from_modelopt
+from edge_arm.calibration.placement_rules import plan_from_structure
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.sample import Balance, calibration_sample, held_out_sample
 from edge_arm.calibration.study.blocks import BLOCK_FACES, FaceBlocks, dealt, observe_blocks
 from edge_arm.calibration.study.cross import Cell, cross_matrix
 from edge_arm.calibration.study.curve import Curve, Draws, faces_curve, sizes_of
 from edge_arm.calibration.study.subject import HeldOut, Studied
-from edge_arm.runtime.batches import read_face
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.manifest import Bundle, Precision
@@ -146,8 +144,7 @@ def study_calibration(
     )
     model = onnx.load(path)
     spec = manifest.preprocess
-    first, _ = read_face(drawn[0].pool.samples[0], spec)
-    plan = plan_from_modelopt(model, first[np.newaxis])
+    plan = plan_from_structure(model)
     studied = Studied(model, plan, config.method or Method.MAX)
     pools, held_out = {}, {}
     for item in drawn:

@@ -62,8 +62,8 @@ def abilities_of(seen: Inventory) -> tuple[Ability, ...]:
         _ability(
             seen,
             "calibrate INT8",
-            _packages("onnx", "nvidia-modelopt"),
-            (_needs("onnx", "nvidia-modelopt"), cpu_fault, _opencv),
+            _packages("onnx"),
+            (_needs("onnx"), cpu_fault, _opencv),
         ),
         _ability(seen, "check an ONNX file for TensorRT", _packages("onnx"), (_needs("onnx"),)),
         _ability(seen, "measure, ONNX Runtime on CPU", onnxruntime, (cpu_fault, _opencv)),

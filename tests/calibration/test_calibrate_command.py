@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +42,16 @@ def rafdb(tmp_path: Path) -> Path:
     return root
 
 
+# The command line in argv behind the packages that cannot be imported.
+WITHOUT = """
+import sys
+for name in sys.argv.pop(1).split():
+    sys.modules[name] = None
+from edge_arm.cli.main import main
+sys.exit(main())
+"""
+
+
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0
@@ -60,6 +72,22 @@ def test_the_command_adds_int8_and_prints_what_it_did(
     assert str(after.path / "model.int8.typed.onnx") in printed
     assert after.manifest.calibration is not None
     assert after.manifest.calibration["seed"] == 3
+
+
+def test_neither_model_optimizer_nor_pytorch_is_needed(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, "--images", "14")
+    command = ("calibrate", *options, "--method", "max")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "modelopt torch", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert open_bundle(bundle.path).model(Precision.INT8)[0].exists()
 
 
 def test_a_balanced_sample_is_drawn_and_recorded_with_the_looks_of_its_faces(

@@ -228,7 +228,8 @@ def test_the_manifest_repeats_where_the_ranges_come_from(
         for key, value in table.items()
         if key not in ("schema_version", "amax", "channel_factors", "images")
     }
-    assert "nvidia-modelopt" in bundle.manifest.tool_versions
+    # It takes no part: not in the placement either
+    assert "nvidia-modelopt" not in bundle.manifest.tool_versions
 
 
 def test_progress_adds_up_to_the_faces_that_each_model_answers(

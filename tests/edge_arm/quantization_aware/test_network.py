@@ -12,7 +12,8 @@ import pytest
 import torch
 from small_checkpoints import small_checkpoint
 
-from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
+from edge_arm.calibration.placement import QuantPlan
+from edge_arm.calibration.placement_rules import plan_from_structure
 from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.trained_amax import trained_amax
 from edge_arm.export.config import HeadForm
@@ -26,7 +27,7 @@ from edge_arm.runtime.trained_ranges import TrainedRanges
 
 @dataclass(frozen=True)
 class Exported:
-    """A checkpoint and what the export and Model Optimizer's ONNX part make of it."""
+    """A checkpoint and what the export and the placement make of it."""
 
     checkpoint: Checkpoint
     model: onnx.ModelProto
@@ -38,7 +39,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> Ex
     path = tmp_path_factory.mktemp("exported") / "checkpoint.safetensors"
     small_checkpoint(path, Head.POOL, 32)
     model = onnx_from_weights(trained_model_from_checkpoint(path).weights, HeadForm.FOLDED, 17)
-    return Exported(load_checkpoint(path), model, plan_from_modelopt(model, pixels[:1]))
+    return Exported(load_checkpoint(path), model, plan_from_structure(model))
 
 
 def _network(checkpoint: Checkpoint) -> QuantizedNetwork:

@@ -108,6 +108,8 @@ def test_missing_packages_of_the_workstation_are_named_with_the_extra() -> None:
         "nvidia-modelopt not installed",
         "pip install 'edge-arm[workstation]'",
     )
+    # Calibration places Q/DQ by rules of its own.
+    assert _ability(seen, "calibrate INT8").works
 
 
 def test_the_workstations_extra_first_removes_the_onnxruntime_that_it_would_collide_with() -> None:
