@@ -9,7 +9,7 @@ Shapes: N faces, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,11 +31,12 @@ from edge_arm.calibration.prepared_model import (
 from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.range_choice import (
     CHOICE_FACES,
+    Candidate,
     ChoiceFaces,
     RangeChoice,
-    Ranges,
     choose_ranges,
     num_choice_runs,
+    score_of,
 )
 from edge_arm.calibration.ranges import Method, amax_from_histogram
 from edge_arm.calibration.resumable_pass import observe_faces
@@ -55,8 +56,8 @@ class Recipe:
     """How a model is quantized.
 
     Attributes:
-        method: how a range is chosen; None for the one that agrees best with FP32 on training
-            faces that did not calibrate.
+        method: how a range is chosen; None for what agrees best with FP32 on training faces that
+            did not calibrate. Those then also decide whether rounding and equalization are kept.
         rounding: of the weights.
         equalize: whether channels are brought to like ranges.
     """
@@ -69,8 +70,12 @@ class Recipe:
         """What `progress` adds up to, at most."""
         passes = num_images * (2 if self.equalize else 1)
         rounding = num_moment_faces(num_images) if self.rounding is Rounding.ADAPTIVE else 0
-        choice = (num_choice_runs() + 1) * CHOICE_FACES if self.method is None else 0
-        return passes + rounding + choice
+        runs = 0
+        if self.method is None:
+            candidates = len(Method) * (2 if self.equalize else 1)
+            tried = 1 if self.rounding is Rounding.ADAPTIVE else 0
+            runs = 1 + num_choice_runs(candidates) + tried  # the first is FP32's
+        return passes + rounding + runs * CHOICE_FACES
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,10 @@ class CalibratedModel:
         absmax: largest |x| of the float tensors of the FP32 model as it is.
         prepared: that model.
         method: that chose the ranges.
+        rounding: of the weights, in the end.
         amax: range of each quantized activation.
-        implicit_amax: of each tensor that implicit INT8 needs.
+        output_amax: of each tensor that a whole INT8 network has, in the model that is quantized.
+        implicit_amax: the same in the FP32 model as it is.
         choice: how the method was chosen, if it was.
     """
 
@@ -108,7 +115,9 @@ class CalibratedModel:
     absmax: dict[str, float]
     prepared: PreparedModel
     method: Method
+    rounding: Rounding
     amax: dict[str, float]
+    output_amax: dict[str, float]
     implicit_amax: dict[str, float]
     choice: RangeChoice | None
 
@@ -156,63 +165,90 @@ def calibrate_on(
         state_path=state_path,
         progress=progress,
     )
-    prepared, seen = PreparedModel(model, {}, {}, {}), first
+    forms = [_Form(PreparedModel(model, {}, {}, {}), first)]
     if factors := channel_factors(scalable, first.channel_amax):
-        prepared = replace(prepared, float32=equalized(model, factors), factors=factors)
-        seen = observe_faces(
-            prepared.float32,
-            Wanted.of(origins.values(), extremes=float_tensors(model)),
+        scaled = equalized(model, factors)
+        again = observe_faces(
+            scaled,
+            Wanted.of([*origins.values(), *source.values()], extremes=float_tensors(model)),
             faces=faces.calibration,
             spec=faces.spec,
             state_path=state_path.with_name(SECOND_PASS_STATE_NAME),
             progress=progress,
         )
-    methods = tuple(Method) if recipe.method is None else (recipe.method,)
-    candidates = {
-        method: {
-            tensor: amax_from_histogram(seen.histograms[origin], method, tensor)
-            for tensor, origin in origins.items()
-        }
-        for method in methods
-    }
-    choice = None
+        forms.append(_Form(PreparedModel(scaled, factors, {}, {}), again))
     if recipe.method is None:
-        amax, choice = _chosen(model, prepared, plan, candidates, faces=faces, progress=progress)
-        method = choice.method
+        candidates = [
+            _candidate(form, plan, origins, method) for form in forms for method in Method
+        ]
+        choosing = _choice_faces(model, faces, progress)
+        best, choice = choose_ranges(candidates, choosing, progress)
     else:
-        method, amax = recipe.method, dict(candidates[recipe.method])
+        best, choice, choosing = _candidate(forms[-1], plan, origins, recipe.method), None, None
+    form, amax = forms[-1] if best.equalized else forms[0], dict(best.ranges)
+    prepared, rounding = form.prepared, Rounding.NEAREST
     if recipe.rounding is Rounding.ADAPTIVE:
-        prepared = with_adaptive_rounding(
+        adaptive = with_adaptive_rounding(
             prepared, plan, amax, faces=faces.calibration, spec=faces.spec, progress=progress
         )
-    implicit = {
-        tensor: amax_from_histogram(first.histograms[origin], method, tensor)
-        for tensor, origin in source.items()
-        # An output that nothing quantizes may be constant; implicit INT8 leaves it in FP16.
-        if origin in quantized
-        or first.histograms[origin].minimum != first.histograms[origin].maximum
-    }
+        if choice is not None and choosing is not None:
+            tried, _ = score_of(int8_graph(adaptive.for_plan(plan), plan, amax), choosing, progress)
+            choice = replace(choice, adaptive_divergence=tried)
+        if choice is None or tried < choice.divergence:
+            prepared, rounding = adaptive, Rounding.ADAPTIVE
+
+    def of_outputs(seen: Observation) -> dict[str, float]:
+        return {
+            tensor: amax_from_histogram(seen.histograms[origin], best.method, tensor)
+            for tensor, origin in source.items()
+            # An output that nothing quantizes may be constant; implicit INT8 leaves it in FP16.
+            if origin in quantized
+            or seen.histograms[origin].minimum != seen.histograms[origin].maximum
+        }
+
     return CalibratedModel(
         faces=faces.calibration,
-        seen=seen,
+        seen=form.seen,
         absmax=first.absmax,
         prepared=prepared,
-        method=method,
+        method=best.method,
+        rounding=rounding,
         amax=amax,
-        implicit_amax=implicit,
+        output_amax=of_outputs(form.seen),
+        implicit_amax=of_outputs(first),
         choice=choice,
     )
 
 
-def _chosen(
-    model: onnx.ModelProto,
-    prepared: PreparedModel,
-    plan: QuantPlan,
-    candidates: dict[Method, dict[str, float]],
-    *,
-    faces: CalibrationFaces,
-    progress: Progress | None,
-) -> tuple[dict[str, float], RangeChoice]:
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """The model as it is or equalized, and what the faces did in it."""
+
+    prepared: PreparedModel
+    seen: Observation
+
+
+def _candidate(
+    form: _Form, plan: QuantPlan, origins: Mapping[str, str], method: Method
+) -> Candidate:
+    # Weights rounded to nearest: rounding them for each candidate would change little and cost
+    # more than all the rest.
+    unrounded = form.prepared.for_plan(plan)
+    ranges = {
+        tensor: amax_from_histogram(form.seen.histograms[origin], method, tensor)
+        for tensor, origin in origins.items()
+    }
+    return Candidate(
+        method,
+        equalized=bool(form.prepared.factors),
+        ranges=ranges,
+        build=lambda amax: int8_graph(unrounded, plan, amax),
+    )
+
+
+def _choice_faces(
+    model: onnx.ModelProto, faces: CalibrationFaces, progress: Progress | None
+) -> ChoiceFaces:
     index = faces.held_out
     assert index is not None, "a method is chosen by held-out faces"
     batches = face_batches(index, faces.spec, _BATCH_SIZE)
@@ -220,11 +256,4 @@ def _chosen(
     fp32 = Session(model).logits(images)
     if progress is not None:
         progress(len(images))
-    # Weights rounded to nearest: rounding them for each candidate would change little and cost
-    # more than all the rest.
-    unrounded = prepared.for_plan(plan)
-
-    def build(ranges: Ranges) -> onnx.ModelProto:
-        return int8_graph(unrounded, plan, ranges)
-
-    return choose_ranges(candidates, build, ChoiceFaces(images, fp32, index.sha256), progress)
+    return ChoiceFaces(images, fp32, index.sha256)

@@ -26,7 +26,7 @@ from edge_arm.runtime.errors import CalibrationError
 
 STRENGTH = 0.75
 """Exponent of a channel's share of the tensor's range. 1 would give all channels the same range,
-at the cost of weights whose columns differ by as much; measured in docs/quantization.md."""
+at the cost of weights whose columns differ by as much; measured in docs/measurements.md."""
 LEAST_SHARE = 0.01
 """Channels below this share of the range are treated as if they had it: dead ones would make
 columns of huge weights out of nothing."""

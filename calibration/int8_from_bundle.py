@@ -159,10 +159,12 @@ def int8_from_bundle(
             progress=progress,
         )
     if config.trained is not None:
+        outputs = trained_implicit_amax(model, plan, found.implicit_amax, config.trained)
         found = replace(
             found,
             amax=trained_amax(model, plan, config.trained),
-            implicit_amax=trained_implicit_amax(model, plan, found.implicit_amax, config.trained),
+            output_amax=outputs,
+            implicit_amax=outputs,
         )
     if choose_plan is not None:
         subject = Subject(found.prepared.float32, plan, found.graph)
@@ -171,13 +173,13 @@ def int8_from_bundle(
         found.prepared.for_plan(plan),
         plan,
         found.amax,
-        implicit_amax=found.implicit_amax,
+        implicit_amax=found.output_amax,
         absmax=found.seen.absmax,
         manifest=manifest,
     )
     table = CalibrationTable(
         method=found.method,
-        rounding=recipe.rounding,
+        rounding=found.rounding,
         factors=found.prepared.factors,
         choice=found.choice,
         amax=found.amax,

@@ -29,9 +29,12 @@ from edge_arm.runtime.preprocess import PreprocessSpec
 
 PATCHES_PER_FACE = 256
 """More changed nothing that could be measured; layer3 and layer4 have fewer."""
-LARGEST_COVARIANCE = 2304
-"""Wider rows (layer4's 4608) keep nearest rounding: their error hardly reaches the logits, and
-inverting their moments would take longer than all others together; docs/quantization.md."""
+LARGEST_COVARIANCE = 1152
+"""Wider rows (2304 in layer3, 4608 in layer4) keep nearest rounding: their error hardly reaches the
+logits, and inverting their moments would take ten times as long as all others together."""
+LEAST_PATCHES = 4
+"""Per weight of a row. With fewer the moments miss directions that other faces have, and rounding
+would push its errors there."""
 _FACES_AT_ONCE = 16
 
 
@@ -42,7 +45,8 @@ class Moments:
     Attributes:
         mean: (K,) float64 of the patches.
         rounded_mean: (K,) float64 of the patches after int8 rounding.
-        covariance: (K, K) float64 of the rounded patches; None for rows that are too wide.
+        covariance: (K, K) float64 of the rounded patches; None for rows that are too wide, or too
+            wide for the number of patches.
     """
 
     mean: npt.NDArray[np.float64]
@@ -138,6 +142,6 @@ class _Layer:
         """Of everything that was counted."""
         mean, rounded = self._sum / self._number, self._rounded_sum / self._number
         covariance = None
-        if self._products is not None:
+        if self._products is not None and self._number >= LEAST_PATCHES * len(mean):
             covariance = self._products / self._number - np.outer(rounded, rounded)
         return Moments(mean, rounded, covariance)

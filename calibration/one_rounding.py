@@ -46,9 +46,10 @@ def graphs_with_one_rounding(bundle: Bundle, folder: Path) -> dict[Rounded, Path
         BundleError: if the bundle lacks one of the models or its bytes changed.
         CalibrationError: if the INT8 model is not made from the FP32 model.
     """
-    factors = factors_from_table(bundle.verified(CALIBRATION_NAME))
-    fp32 = equalized(onnx.load(bundle.model(Precision.FP32)[0]), factors)
+    fp32 = onnx.load(bundle.model(Precision.FP32)[0])
     int8 = onnx.load(bundle.model(Precision.INT8)[0])
+    if CALIBRATION_NAME in bundle.manifest.files:
+        fp32 = equalized(fp32, factors_from_table(bundle.verified(CALIBRATION_NAME)))
     paths = {}
     for rounded in Rounded:
         paths[rounded] = folder / f"model.int8.{rounded.value}-only.onnx"

@@ -1,17 +1,19 @@
-"""Which method chooses the ranges: the one whose model stays closest to FP32 on unseen faces.
+"""Which of several quantizations to keep: the one that stays closest to FP32 on unseen faces.
 
-The candidates all come from the same histograms, so only running them costs time. They are run on
+The candidates come from the same histograms, so only running them costs time. They are run on
 training faces that did not calibrate; test faces would be spoilt for `edge-arm measure`. Closest
 means the smallest mean Kullback-Leibler divergence of the answers' probabilities: on a few dozen
-faces it tells candidates apart that change the same number of answers, mostly none.
+faces it tells candidates apart that change the same number of answers, mostly none. Unseen faces
+matter: with few calibration faces, ranges that fit them well clip others, and equalized channels,
+which all reach the range, clip most.
 
 Shapes: N faces, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,17 +36,36 @@ Ranges = Mapping[str, float]
 Progress = Callable[[int], None]
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way to quantize.
+
+    Attributes:
+        method: of its ranges.
+        equalized: whether its channels are.
+        ranges: of its quantized tensors.
+        build: its INT8 graph with some ranges.
+    """
+
+    method: Method
+    equalized: bool
+    ranges: Ranges
+    build: Callable[[Ranges], onnx.ModelProto]
+
+
 @dataclass(frozen=True)
-class MethodScore:
+class Score:
     """One candidate on the faces that choose.
 
     Attributes:
         method: of its ranges.
+        equalized: whether its channels are.
         divergence: mean Kullback-Leibler divergence from FP32, in nats.
         flips: faces with another answer than FP32's.
     """
 
     method: Method
+    equalized: bool
     divergence: float
     flips: int
 
@@ -54,23 +75,22 @@ class RangeChoice:
     """What was chosen, and from what.
 
     Attributes:
-        scores: of all methods, the best first, then the runner-up.
-        exceptions: tensors that take the runner-up's range.
+        scores: of all candidates, the best first.
+        exceptions: tensors that take the range of another method.
+        exceptions_method: that method: of the candidates that are equalized alike, the next best.
         divergence: of the model with the ranges that were chosen.
+        adaptive_divergence: with adaptive rounding on top, if that was tried; it is kept if lower.
         num_faces: N.
         faces_sha256: of the list of faces that chose.
     """
 
-    scores: tuple[MethodScore, ...]
+    scores: tuple[Score, ...]
     exceptions: tuple[str, ...]
+    exceptions_method: Method | None
     divergence: float
+    adaptive_divergence: float | None
     num_faces: int
     faces_sha256: str
-
-    @property
-    def method(self) -> Method:
-        """The best one."""
-        return self.scores[0].method
 
     def to_json(self) -> dict[str, Any]:
         """For `calibration.json`."""
@@ -78,9 +98,18 @@ class RangeChoice:
             "faces": self.num_faces,
             "faces_sha256": self.faces_sha256,
             "mean_kl": self.divergence,
-            "runner_up_ranges": list(self.exceptions),
-            "methods": [
-                {"method": item.method.value, "mean_kl": item.divergence, "flips": item.flips}
+            "mean_kl_adaptive_rounding": self.adaptive_divergence,
+            "exceptions": {
+                "method": None if self.exceptions_method is None else self.exceptions_method.value,
+                "tensors": list(self.exceptions),
+            },
+            "candidates": [
+                {
+                    "method": item.method.value,
+                    "equalized": item.equalized,
+                    "mean_kl": item.divergence,
+                    "flips": item.flips,
+                }
                 for item in self.scores
             ],
         }
@@ -102,62 +131,80 @@ class ChoiceFaces:
 
 
 def choose_ranges(
-    candidates: Mapping[Method, Ranges],
-    build: Callable[[Ranges], onnx.ModelProto],
-    faces: ChoiceFaces,
-    progress: Progress | None = None,
-) -> tuple[dict[str, float], RangeChoice]:
+    candidates: Sequence[Candidate], faces: ChoiceFaces, progress: Progress | None = None
+) -> tuple[Candidate, RangeChoice]:
     """Run the candidates and keep the closest, then mend it tensor by tensor where that pays.
 
     Args:
-        candidates: ranges by method, at least two, all of the same tensors.
-        build: the INT8 graph with some ranges.
+        candidates: at least one.
         faces: that choose.
         progress: called with the number of faces done since the last call.
 
     Returns:
-        The ranges, and how they were chosen.
+        The candidate with the ranges to use, and how it was chosen.
 
     Raises:
         CalibrationError: if every candidate answers NaN or infinity.
         BackendError: if ONNX Runtime cannot run a candidate.
     """
-
-    def score(ranges: Ranges) -> tuple[float, int]:
-        answers = Session(build(ranges)).logits(faces.images_nhwc)
-        if progress is not None:
-            progress(len(answers))
-        if not np.isfinite(answers).all():
-            return float("inf"), len(answers)
-        flips = int((answers.argmax(axis=1) != faces.fp32.argmax(axis=1)).sum())
-        return _divergence(faces.fp32, answers), flips
-
-    scores = [MethodScore(method, *score(ranges)) for method, ranges in candidates.items()]
-    scores.sort(key=lambda item: (item.divergence, item.flips))
-    if not np.isfinite(scores[0].divergence):
+    results = [score_of(item.build(item.ranges), faces, progress) for item in candidates]
+    order = sorted(range(len(results)), key=lambda at: results[at])
+    best, (least, _) = candidates[order[0]], results[order[0]]
+    if not np.isfinite(least):
         raise CalibrationError(
             "the INT8 model answers NaN or infinity with the ranges of every method, expected "
             "numbers; the FP32 model is broken on the calibration faces: train or export it again"
         )
-    best, other = (candidates[item.method] for item in scores[:2])
-    ranges, least, exceptions = dict(best), scores[0].divergence, []
-    apart = {name: abs(np.log(other[name] / best[name])) for name in best}
+    others = [candidates[at] for at in order[1:] if candidates[at].equalized == best.equalized]
+    ranges, exceptions = dict(best.ranges), []
+    other = others[0].ranges if others else best.ranges
+    apart = {name: abs(np.log(other[name] / ranges[name])) for name in ranges}
     for name in sorted(apart, key=lambda item: (-apart[item], item))[:TENSORS_TRIED]:
         if apart[name] == 0:
             break
-        tried, _ = score({**ranges, name: other[name]})
+        tried, _ = score_of(best.build({**ranges, name: other[name]}), faces, progress)
         if tried < least * (1 - LEAST_GAIN):
             ranges[name], least = other[name], tried
             exceptions.append(name)
     choice = RangeChoice(
-        tuple(scores), tuple(exceptions), least, len(faces.images_nhwc), faces.sha256
+        scores=tuple(
+            Score(candidates[at].method, candidates[at].equalized, *results[at]) for at in order
+        ),
+        exceptions=tuple(exceptions),
+        exceptions_method=others[0].method if exceptions else None,
+        divergence=least,
+        adaptive_divergence=None,
+        num_faces=len(faces.images_nhwc),
+        faces_sha256=faces.sha256,
     )
-    return ranges, choice
+    return replace(best, ranges=ranges), choice
 
 
-def num_choice_runs(num_methods: int = len(Method)) -> int:
+def score_of(
+    graph: onnx.ModelProto, faces: ChoiceFaces, progress: Progress | None = None
+) -> tuple[float, int]:
+    """Divergence from FP32 and changed answers of a graph; infinity if it gives no numbers.
+
+    Args:
+        graph: from faces to logits.
+        faces: to run.
+        progress: called with the number of faces done since the last call.
+
+    Raises:
+        BackendError: if ONNX Runtime cannot run it.
+    """
+    answers = Session(graph).logits(faces.images_nhwc)
+    if progress is not None:
+        progress(len(answers))
+    if not np.isfinite(answers).all():
+        return float("inf"), len(answers)
+    flips = int((answers.argmax(axis=1) != faces.fp32.argmax(axis=1)).sum())
+    return _divergence(faces.fp32, answers), flips
+
+
+def num_choice_runs(num_candidates: int) -> int:
     """How often at most `choose_ranges` runs the faces."""
-    return num_methods + TENSORS_TRIED
+    return num_candidates + TENSORS_TRIED
 
 
 def _divergence(fp32: Float32Array, answers: Float32Array) -> float:

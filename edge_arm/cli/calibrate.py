@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -253,20 +253,29 @@ def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
     made = result.manifest.calibration or {}
     rows = {"method": str(made["method"])}
     if choice := made["choice"]:
-        best, other = choice["methods"][:2]
-        exceptions = choice["runner_up_ranges"]
+        second = choice["candidates"][1]
         rows["method"] += (
             f", closest to FP32 on {choice['faces']} training faces that did not calibrate: mean "
-            f"KL {choice['mean_kl']:.2g}; runner-up {other['method']}, {other['mean_kl']:.2g}"
+            f"KL {choice['candidates'][0]['mean_kl']:.2g}; runner-up {second['method']}"
+            f"{'' if second['equalized'] == made['equalized'] else _other(second)}, "
+            f"{second['mean_kl']:.2g}"
         )
-        if exceptions:
+        exceptions = choice["exceptions"]
+        if exceptions["tensors"]:
             rows["method"] += (
-                f"; {len(exceptions)} of its ranges taken, which brought {best['mean_kl']:.2g} to "
+                f"; {len(exceptions['tensors'])} ranges of {exceptions['method']} taken: "
                 f"{choice['mean_kl']:.2g}"
             )
     channels = "channels equalized" if made["equalized"] else "channels as they are"
-    rows["rounding"] = f"{made['rounding']} rounding, {channels}"
+    rows["rounding"] = f"{made['rounding']}, {channels}"
+    if choice and choice["mean_kl_adaptive_rounding"] is not None:
+        before, after = choice["mean_kl"], choice["mean_kl_adaptive_rounding"]
+        rows["rounding"] += f"; mean KL {before:.2g} to nearest, {after:.2g} adaptive"
     return rows
+
+
+def _other(candidate: dict[str, Any]) -> str:
+    return " with channels equalized" if candidate["equalized"] else " with channels as they are"
 
 
 def _trained(ranges: TrainedRanges) -> str:

@@ -235,5 +235,5 @@ def test_an_unknown_method_is_wrong_use_and_the_message_names_all_methods():
 
 
 def test_the_commands_methods_are_the_rooms_methods():
-    assert [item.value for item in MethodName] == ["entropy", "max", "percentile", "mse"]
-    assert {item.value for item in MethodName} == {item.value for item in Method}
+    assert [item.value for item in MethodName] == ["auto", "entropy", "max", "percentile", "mse"]
+    assert {item.value for item in MethodName} - {"auto"} == {item.value for item in Method}

@@ -166,10 +166,24 @@ def test_weights_of_the_typed_model_take_one_byte_or_two(
     assert typed.checks["weight_bytes"] == int8 + 2 * rest
 
 
+def test_the_calibration_cache_is_of_the_fp32_model_whatever_was_equalized(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    """It is for engines that are built from the FP32 file."""
+    plain = CalibrationConfig(14, Recipe(Method.MAX, Rounding.NEAREST, equalize=False))
+    index, bundle = face_index(), make_bundle(model)
+    texts = []
+    for config in (plain, CONFIG):
+        bundle = int8_from_bundle(bundle, index, config)
+        texts.append(bundle.verified("calibration.cache").read_text())
+    assert texts[0] == texts[1]
+
+
 def test_the_calibration_cache_has_the_ranges_of_the_qdq_model_and_those_in_between(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
-    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    config = CalibrationConfig(14, Recipe(Method.MAX, Rounding.NEAREST, equalize=False))
+    bundle = int8_from_bundle(make_bundle(model), face_index(), config)
     header, *lines = bundle.verified("calibration.cache").read_text().splitlines()
     assert header == "TRT-100300-EntropyCalibration2"
     scales = {
@@ -244,8 +258,8 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
     assert CalibrationConfig(512, fixed).num_steps == 512 + 512 + 64 + 512 + 512 + 64
     plain = Recipe(Method.MAX, Rounding.NEAREST, equalize=False)
     assert CalibrationConfig(512, plain).num_steps == 512 + 512 + 512 + 64
-    # FP32, four methods and four tensors on 64 faces
-    assert CalibrationConfig(512).num_steps == CalibrationConfig(512, fixed).num_steps + 9 * 64
+    # FP32, four methods on each of two forms, four tensors and the adaptive rounding on 64 faces
+    assert CalibrationConfig(512).num_steps == CalibrationConfig(512, fixed).num_steps + 14 * 64
 
 
 def test_calibrating_twice_gives_the_same_bytes(

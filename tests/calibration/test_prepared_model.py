@@ -194,3 +194,11 @@ def test_the_same_faces_give_the_same_bytes(
     again = with_adaptive_rounding(bare, plan, amax, faces=index, spec=SPEC)
     first, second = (item.for_plan(plan).SerializeToString() for item in (made, again))
     assert first == second
+
+
+def test_too_few_patches_round_to_nearest(model: onnx.ModelProto, face_index: MakeIndex):
+    index = face_index()
+    convs = [at for at, node in enumerate(model.graph.node) if node.op_type == "Conv"]
+    # Behind layer3 of this small model 2 x 2 positions are left of a face, against 1152 weights.
+    last = convs[-2]
+    assert input_moments(model, {last: 1.0}, index, SPEC)[last].covariance is None

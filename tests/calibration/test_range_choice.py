@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,12 @@ from onnx import numpy_helper
 
 from edge_arm.calibration.placement import QuantPlan
 from edge_arm.calibration.qdq import int8_graph
-from edge_arm.calibration.range_choice import ChoiceFaces, choose_ranges, num_choice_runs
+from edge_arm.calibration.range_choice import (
+    Candidate,
+    ChoiceFaces,
+    choose_ranges,
+    num_choice_runs,
+)
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.search.sessions import Session
 from edge_arm.runtime.errors import CalibrationError
@@ -44,24 +51,29 @@ def good(soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces) -> di
     return {name: seen.histograms[origin].amax for name, origin in source.items()}
 
 
-def test_the_method_closest_to_fp32_wins_and_the_runner_up_is_named(
+def candidates(
+    model: onnx.ModelProto, plan: QuantPlan, ranges: dict[Method, dict[str, float]]
+) -> list[Candidate]:
+    return [
+        Candidate(method, False, amax, lambda chosen: int8_graph(model, plan, chosen))
+        for method, amax in ranges.items()
+    ]
+
+
+def test_the_method_closest_to_fp32_wins_and_the_others_are_listed(
     soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces, good: dict[str, float]
 ):
     steps: list[int] = []
-    candidates = {
+    ranges = {
         Method.MAX: {name: 8 * value for name, value in good.items()},
         Method.MSE: good,
         Method.ENTROPY: {name: 0.05 * value for name, value in good.items()},
     }
-    ranges, choice = choose_ranges(
-        candidates, lambda amax: int8_graph(soft_model, plan, amax), faces, steps.append
-    )
-    assert choice.method is Method.MSE
+    best, choice = choose_ranges(candidates(soft_model, plan, ranges), faces, steps.append)
+    assert best.method is Method.MSE
     assert [item.method for item in choice.scores] == [Method.MSE, Method.MAX, Method.ENTROPY]
     assert choice.scores[0].divergence < choice.scores[1].divergence < choice.scores[2].divergence
-    answers = (
-        Session(int8_graph(soft_model, plan, good)).logits(faces.images_nhwc).astype(np.float64)
-    )
+    answers = Session(int8_graph(soft_model, plan, good)).logits(faces.images_nhwc).astype(float)
     p, q = (
         np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (faces.fp32.astype(float), answers)
     )
@@ -70,40 +82,61 @@ def test_the_method_closest_to_fp32_wins_and_the_runner_up_is_named(
     assert choice.divergence <= choice.scores[0].divergence
     assert choice.num_faces == 6
     assert sum(steps) <= 6 * num_choice_runs(3) == 6 * 7
-    for name, value in ranges.items():
-        other = candidates[Method.MAX][name]
-        assert value == (other if name in choice.exceptions else good[name])
+    for name, value in best.ranges.items():
+        assert value == (ranges[Method.MAX][name] if name in choice.exceptions else good[name])
 
 
-def test_a_tensor_takes_the_runner_ups_range_where_that_is_closer(
+def test_a_tensor_takes_the_next_methods_range_where_that_is_closer(
     soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces, good: dict[str, float]
 ):
-    """The best method is good but for one tensor, the runner-up bad but for that tensor."""
-    spoiled = next(iter(plan.ranges_from(soft_model)))
-    best = {**good, spoiled: 3.0 * good[spoiled]}
-    other = {name: 12.0 * value for name, value in good.items()} | {spoiled: good[spoiled]}
-    ranges, choice = choose_ranges(
-        {Method.MSE: best, Method.MAX: other},
-        lambda amax: int8_graph(soft_model, plan, amax),
-        faces,
-    )
-    assert choice.method is Method.MSE
-    if spoiled in choice.exceptions:
-        assert ranges[spoiled] == good[spoiled]
+    """The best candidate is good but for one tensor, the next bad but for that tensor."""
+    spoiled = list(plan.ranges_from(soft_model))[-1]
+    ranges = {
+        Method.MSE: {**good, spoiled: 4.0 * good[spoiled]},
+        Method.MAX: {name: 5.0 * value for name, value in good.items()} | {spoiled: good[spoiled]},
+    }
+    best, choice = choose_ranges(candidates(soft_model, plan, ranges), faces)
+    assert best.method is Method.MSE
+    # All tensors but this one differ by a factor of 5, this one by 4: it is tried only if the
+    # others that differ more are no more than the number of tries.
+    tried = choice.exceptions
+    assert set(tried) <= set(good)
     assert choice.divergence <= choice.scores[0].divergence
-    assert choice.to_json()["methods"][1]["method"] == "max"
+    for name in tried:
+        assert best.ranges[name] == ranges[Method.MAX][name]
+    only = {Method.MSE: ranges[Method.MSE], Method.MAX: {**ranges[Method.MSE], spoiled: 9.0}}
+    only[Method.MAX][spoiled] = good[spoiled]
+    winner, mended = choose_ranges(candidates(soft_model, plan, only), faces)
+    assert winner.ranges[spoiled] == good[spoiled]
+    assert mended.scores[0].method is Method.MAX
+    assert mended.exceptions == ()
+
+
+def test_candidates_that_are_equalized_otherwise_lend_no_ranges(
+    soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces, good: dict[str, float]
+):
+    def build(chosen: Mapping[str, float]) -> onnx.ModelProto:
+        return int8_graph(soft_model, plan, chosen)
+
+    wide = {name: 3 * value for name, value in good.items()}
+    steps: list[int] = []
+    best, choice = choose_ranges(
+        [Candidate(Method.MAX, True, good, build), Candidate(Method.MAX, False, wide, build)],
+        faces,
+        steps.append,
+    )
+    assert (best.equalized, choice.exceptions, steps) == (True, (), [6, 6])
+    record = choice.to_json()
+    assert [item["equalized"] for item in record["candidates"]] == [True, False]
+    assert record["exceptions"] == {"method": None, "tensors": []}
 
 
 def test_equal_candidates_are_tried_no_further(
     soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces, good: dict[str, float]
 ):
     steps: list[int] = []
-    _, choice = choose_ranges(
-        {Method.MAX: good, Method.MSE: dict(good)},
-        lambda amax: int8_graph(soft_model, plan, amax),
-        faces,
-        steps.append,
-    )
+    same = {Method.MAX: good, Method.MSE: dict(good)}
+    _, choice = choose_ranges(candidates(soft_model, plan, same), faces, steps.append)
     assert steps == [6, 6]
     assert choice.exceptions == ()
 
@@ -112,9 +145,6 @@ def test_ranges_that_never_give_numbers_are_refused(
     soft_model: onnx.ModelProto, plan: QuantPlan, faces: ChoiceFaces, good: dict[str, float]
 ):
     broken = dict.fromkeys(good, float("inf"))
+    ranges = {Method.MAX: broken, Method.MSE: broken}
     with pytest.raises(CalibrationError, match="NaN or infinity with the ranges of every method"):
-        choose_ranges(
-            {Method.MAX: broken, Method.MSE: broken},
-            lambda amax: int8_graph(soft_model, plan, amax),
-            faces,
-        )
+        choose_ranges(candidates(soft_model, plan, ranges), faces)
