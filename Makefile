@@ -20,13 +20,21 @@ $(STAMP): stale-environment
 endif
 endif
 
-.PHONY: help demo test lint format clean stale-environment
+# The quantizers that ours is compared with. Their environment lies on top of the toolkit's, so that
+# all of them run the same ONNX Runtime, Model Optimizer and numpy, and only NNCF is added.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+BELOW := import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))
+
+.PHONY: help demo test lint format peers clean stale-environment
 
 help:
 	@echo 'make demo    synthetic faces to an accuracy-drop report, on a CPU'
 	@echo 'make test    the test suite'
 	@echo 'make lint    ruff (format and rules) and mypy --strict'
 	@echo 'make format  let ruff rewrite the files'
+	@echo 'make peers   the quantizers that benchmarks/quantizers.py compares with, in $(PEERS)'
 	@echo 'make clean   remove the environment, caches and the demo; build/ keeps what you trained'
 
 demo: $(STAMP)
@@ -51,6 +59,16 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+peers: $(PEERS_STAMP)
+
+$(PEERS_STAMP): $(STAMP) benchmarks/peers/requirements.txt
+	rm -rf $(PEERS)
+	$(BIN)/python -m venv $(PEERS)
+	$(BIN)/python -c '$(BELOW)' > "$$($(PEERS)/bin/python -c '$(SITE)')/toolkit.pth"
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt \
+	  -r benchmarks/peers/requirements.txt
+	@touch $@
+
 # The marker tells the next run that this one was interrupted: pip takes half-unpacked packages for
 # installed ones, so it then starts from nothing.
 $(STAMP): pyproject.toml constraints.txt
@@ -72,5 +90,5 @@ stale-environment:
 	rm -rf $(VENV)
 
 clean:
-	rm -rf $(VENV) build/demo build/typed build/lib dist edge_arm.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build/demo build/typed build/lib dist edge_arm.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

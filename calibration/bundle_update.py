@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from edge_arm import __version__
+from edge_arm.calibration.search.record import SENSITIVITY_NAME
 from edge_arm.calibration.table import CALIBRATION_NAME
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME
 from edge_arm.runtime.errors import BundleError
+from edge_arm.runtime.leftovers import forget_pass, staging_in
 from edge_arm.runtime.manifest import Artifact, Bundle, Precision, open_bundle, write_manifest
 from edge_arm.runtime.storage import sha256_of_file, storage_error
 
 _OTHER_FILES = (CALIBRATION_NAME, CACHE_NAME)
-_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-modelopt")
+_OUTDATED = (*_OTHER_FILES, SENSITIVITY_NAME)
+"""What an earlier calibration left; the search of this one writes its record afterwards."""
+
+_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
     without = replace(
         old,
         artifacts=tuple(item for item in old.artifacts if item.precision is not Precision.INT8),
-        files={name: digest for name, digest in old.files.items() if name not in _OTHER_FILES},
+        files={name: digest for name, digest in old.files.items() if name not in _OUTDATED},
         calibration=None,
     )
     new = replace(
@@ -81,6 +84,7 @@ def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
     for name in (*(item.file for item in update.artifacts), *_OTHER_FILES):
         (staging / name).replace(bundle.path / name)
     write_manifest(bundle.path, new)
+    forget_pass(bundle.path)
     return open_bundle(bundle.path)
 
 
@@ -88,18 +92,19 @@ def add_to_bundle(bundle: Bundle, staging: Path, update: Int8Update) -> Bundle:
 def staging_folder(bundle_path: Path) -> Iterator[Path]:
     """A temporary folder inside the bundle, so that moving a file out of it is a rename.
 
+    Folders of calibrations that were killed are removed.
+
     Raises:
         StorageError: if the operating system refuses to write in it.
     """
-    staging: Path | None = None
     try:
-        staging = Path(mkdtemp(prefix=".calibrate-", dir=bundle_path))
-        yield staging
-    except OSError as error:
-        raise storage_error(bundle_path, error) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        with staging_in(bundle_path) as staging:
+            yield staging
+    except Exception as error:
+        forget_pass(bundle_path)  # an interrupt keeps it, to go on from
+        if isinstance(error, OSError):
+            raise storage_error(bundle_path, error) from error
+        raise
 
 
 def tool_versions() -> dict[str, str]:

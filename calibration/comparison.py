@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.batches import face_batches
-from edge_arm.runtime.errors import CalibrationError, UsageError
+from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
 from edge_arm.runtime.statistics import Interval, compare_answers, drop_interval, paired_counts
@@ -91,39 +91,8 @@ class Comparison:
 
 
 def num_held_out(population: int, num_images: int) -> int:
-    """How many faces `held_out` gives."""
+    """How many faces are compared on; fewer where the training split has copies of one face."""
     return min(HELD_OUT_FACES, max(population - num_images, 0))
-
-
-def held_out(population: FaceIndex, calibration: FaceIndex, seed: int) -> FaceIndex:
-    """Training faces that did not calibrate, drawn at random, classes as frequent as they are.
-
-    Depends on the set of faces and the seed, not on the order of the index.
-
-    Args:
-        population: the training split.
-        calibration: the faces of it that calibrate.
-        seed: of the draw.
-
-    Raises:
-        UsageError: if none are left.
-    """
-    used = {sample.sample_id for sample in calibration.samples}
-    left = sorted(
-        (sample.sample_id, position)
-        for position, sample in enumerate(population.samples)
-        if sample.sample_id not in used
-    )
-    if not left:
-        raise UsageError(
-            f"got --images {len(calibration)}, which are all training faces of "
-            f"{population.name!r}, expected some to be left to measure on; ask for fewer, or "
-            "leave --data out to convert without measuring"
-        )
-    # A stream of its own: the sample was drawn with [seed, class].
-    generator = np.random.default_rng([seed, len(population.labels)])
-    chosen = generator.permutation(len(left))[:HELD_OUT_FACES]
-    return population.subset([left[position][1] for position in sorted(chosen)])
 
 
 def compare_models(
@@ -139,7 +108,7 @@ def compare_models(
     Args:
         fp32: answers of the reference, (N, S, S, 3) uint8 to (N, C) float32.
         others: answers of the models to compare, by name.
-        faces: see `held_out`.
+        faces: see `held_out_sample`.
         spec: the models' input.
         progress: called with the number of faces after each call of each model.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -18,23 +18,35 @@ from edge_arm.calibration.bundle_update import (
     staging_folder,
     tool_versions,
 )
-from edge_arm.calibration.half_range import float_tensors
-from edge_arm.calibration.implicit import implicit_ranges_from
-from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
-from edge_arm.calibration.observe import Observation, observe
-from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
-from edge_arm.calibration.ranges import Method, amax_from_histogram
-from edge_arm.calibration.sample import calibration_sample
+from edge_arm.calibration.calibrated_model import (
+    CalibratedModel,
+    CalibrationFaces,
+    Recipe,
+    calibrate_on,
+)
+from edge_arm.calibration.copies import require_untested
+from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
+from edge_arm.calibration.pass_state import pass_state
+from edge_arm.calibration.placement_rules import plan_from_structure
+from edge_arm.calibration.prepared_model import Rounding
+from edge_arm.calibration.range_choice import CHOICE_FACES
+from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.sample import Balance, calibration_sample, held_out_sample
+from edge_arm.calibration.search.hook import ChoosePlan
+from edge_arm.calibration.search.subject import Subject
 from edge_arm.calibration.table import CALIBRATION_NAME, CalibrationTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, cache_text
+from edge_arm.calibration.trained_amax import trained_amax, trained_implicit_amax
 from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.backend import Float32Array
-from edge_arm.runtime.batches import face_batches, read_face
+from edge_arm.runtime.batches import face_batches
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.faces import FaceIndex
+from edge_arm.runtime.fingerprints import fingerprints_of
 from edge_arm.runtime.manifest import Bundle, Manifest, Precision
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from edge_arm.runtime.preprocess import PreprocessSpec, Uint8Array
+from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.trained_ranges import TrainedRanges
 
 GOLDEN_NAME = "golden.npz"
 BATCH_SIZE = 8
@@ -43,6 +55,8 @@ BATCH_SIZE = 8
 TYPED_FACES = 64
 """Calibration faces that the typed model answers too. It differs from the other INT8 model by FP16
 roundings alone, so these show what all would, and it is the slowest of all on a CPU."""
+
+_CHOICE_SEED = 1
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +67,19 @@ class CalibrationConfig:
 
     Attributes:
         num_images: calibration faces, drawn from the training split.
-        method: how a range is chosen from what was seen.
+        recipe: how the model is quantized.
         seed: of the draw.
+        balance: of the classes in the draw.
+        trained: ranges that came with the weights (train --qat), in the place of the recipe's.
+            Such weights were trained to be rounded to nearest as they are, so that the recipe's
+            equalization and rounding are left out.
     """
 
     num_images: int = 512
-    method: Method = Method.ENTROPY
+    recipe: Recipe = Recipe()
     seed: int = 0
+    balance: Balance = Balance.STRATIFIED
+    trained: TrainedRanges | None = None
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
@@ -71,25 +91,17 @@ class CalibrationConfig:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: every face runs in FP32 and INT8, some in the typed INT8."""
-        return 2 * self.num_images + min(self.num_images, TYPED_FACES)
+        """What `progress` adds up to at most: the recipe, then the finished models on the faces."""
+        models = 2 * self.num_images + min(self.num_images, TYPED_FACES)
+        return self.used_recipe.num_steps(self.num_images) + models
 
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What calibration faces say about a model.
-
-    Attributes:
-        faces: that were run, in order.
-        seen: what they did.
-        amax: range of each quantized activation.
-        implicit_amax: of each tensor that implicit INT8 needs, those of `amax` among them.
-    """
-
-    faces: FaceIndex
-    seen: Observation
-    amax: dict[str, float]
-    implicit_amax: dict[str, float]
+    @property
+    def used_recipe(self) -> Recipe:
+        """The recipe, or what is left of it for a trained model."""
+        if self.trained is None:
+            return self.recipe
+        method = self.recipe.method or Method.ENTROPY  # of implicit INT8, for a DLA
+        return Recipe(method=method, rounding=Rounding.NEAREST, equalize=False)
 
 
 def int8_from_bundle(
@@ -97,6 +109,9 @@ def int8_from_bundle(
     train_index: FaceIndex,
     config: CalibrationConfig,
     progress: Callable[[int], None] | None = None,
+    *,
+    test_index: FaceIndex | None = None,
+    choose_plan: ChoosePlan | None = None,
 ) -> Bundle:
     """Calibrate the FP32 model of a bundle and add the INT8 models to it.
 
@@ -107,9 +122,11 @@ def int8_from_bundle(
         train_index: the training split, in any label order that the model knows.
         config: how.
         progress: called with the number of faces done since the last call; see `num_steps`.
+        test_index: faces that none of the calibration faces may be among, if they are known here.
+        choose_plan: says which layers stay in float, see `PlanSearch`; None for none.
 
     Returns:
-        The bundle as it is now: with both INT8 models, `calibration.json` and
+        The bundle as it is now: with the INT8 models, `calibration.json` and
         `calibration.cache`. Any INT8 model it had before is replaced.
 
     Raises:
@@ -122,30 +139,60 @@ def int8_from_bundle(
     model_path, fp32 = bundle.model(Precision.FP32)
     golden_path = bundle.verified(GOLDEN_NAME)
     population = train_index.relabelled(manifest.labels)
-    faces = calibration_sample(population, num_images=config.num_images, seed=config.seed)
+    faces = calibration_sample(
+        population, num_images=config.num_images, seed=config.seed, balance=config.balance
+    )
+    if test_index is not None:
+        require_untested(faces, test_index)
 
     model = onnx.load(model_path)
-    first, _ = read_face(faces.samples[0], manifest.preprocess)
-    plan = plan_from_modelopt(model, first[np.newaxis])
-    found = calibrate_on(
-        model,
+    plan = plan_from_structure(model)
+    recipe = config.used_recipe
+    choosing = choice_faces(population, faces, config)
+    with pass_state(bundle.path) as state_path:
+        found = calibrate_on(
+            model,
+            plan,
+            CalibrationFaces(faces, choosing, manifest.preprocess),
+            recipe=recipe,
+            state_path=state_path,
+            progress=progress,
+        )
+    if config.trained is not None:
+        outputs = trained_implicit_amax(model, plan, found.implicit_amax, config.trained)
+        found = replace(
+            found,
+            amax=trained_amax(model, plan, config.trained),
+            output_amax=outputs,
+            implicit_amax=outputs,
+        )
+    if choose_plan is not None:
+        subject = Subject(found.prepared.float32, plan, found.graph)
+        plan = choose_plan(subject, faces_used(population, faces, choosing))
+    models = int8_models(
+        found.prepared.for_plan(plan),
         plan,
-        faces=faces,
-        spec=manifest.preprocess,
-        method=config.method,
-        progress=progress,
+        found.amax,
+        implicit_amax=found.output_amax,
+        absmax=found.seen.absmax,
+        manifest=manifest,
     )
-    models = int8_models(model, plan, found.amax, absmax=found.seen.absmax, manifest=manifest)
     table = CalibrationTable(
-        method=config.method,
+        method=found.method,
+        rounding=found.rounding,
+        factors=found.prepared.factors,
+        choice=found.choice,
         amax=found.amax,
         model_sha256=fp32.sha256,
         faces=faces,
         face_sha256s=found.seen.sha256s,
+        looks=fingerprints_of(faces, manifest.preprocess).hashes,
         population=len(population),
         population_sha256=population.sha256,
         seed=config.seed,
+        balance=config.balance,
         tool_versions=tool_versions(),
+        trained=config.trained,
     )
     with staging_folder(bundle.path) as staging:
         models.save(staging)
@@ -156,7 +203,12 @@ def int8_from_bundle(
         with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
             main_checks = difference("golden", golden["logits"], int8.infer(golden["images"]))
             answers = _answers(int8.infer, faces, manifest, progress)
+        with OnnxRuntimeBackend(staging / CPU_NAME) as cpu:
+            cpu_checks = difference("golden", golden["logits"], cpu.infer(golden["images"]))
+            unsigned = _answers(cpu.infer, faces, manifest, progress)
         main_checks |= difference("calibration", found.seen.logits, answers)
+        cpu_checks |= difference("calibration", found.seen.logits, unsigned)
+        cpu_checks |= difference("int8_main", answers, unsigned)
         typed_checks = {
             **difference("golden", golden["logits"], typed.infer(golden["images"])),
             **_typed_checks(typed, found, answers, manifest, progress),
@@ -165,56 +217,48 @@ def int8_from_bundle(
             "INT8 agrees with FP32 on %.2f %% of the calibration faces",
             100 * main_checks["calibration_agreement"],
         )
-        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
+        artifacts = models.artifacts(
+            staging, main_checks=main_checks, typed_checks=typed_checks, cpu_checks=cpu_checks
+        )
         return add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
 
 
-def calibrate_on(
-    model: onnx.ModelProto,
-    plan: QuantPlan,
-    *,
-    faces: FaceIndex,
-    spec: PreprocessSpec,
-    method: Method,
-    progress: Callable[[int], None] | None = None,
-) -> Calibration:
-    """Run the calibration faces through the FP32 model and choose all ranges.
+def choice_faces(
+    population: FaceIndex, calibration: FaceIndex, config: CalibrationConfig
+) -> FaceIndex | None:
+    """Training faces that choose the method; None where it is given.
 
     Args:
-        model: the FP32 graph of the plan.
-        plan: what is quantized.
-        faces: the sample, see `calibration_sample`.
-        spec: the model's input.
-        method: how a range is chosen.
-        progress: called with the number of faces done since the last call.
+        population: the training split.
+        calibration: faces of it that calibrate.
+        config: of the calibration.
 
     Raises:
-        ImageError: for a face that cannot be read.
-        CalibrationError: if a quantized tensor has no usable range.
+        UsageError: if all training faces calibrate.
     """
-    source = implicit_ranges_from(model, plan)
-    seen = observe(
-        model,
-        dict.fromkeys(source.values()),
-        face_batches(faces, spec, BATCH_SIZE),
-        extremes=float_tensors(model),
-        progress=progress,
+    if config.used_recipe.method is not None:
+        return None
+    # Another seed: others than a search of layers draws first.
+    return held_out_sample(
+        population, calibration, num_images=CHOICE_FACES, seed=config.seed + _CHOICE_SEED
     )
-    quantized = plan.ranges_from(model)
-    needed = frozenset(quantized.values())
-    ranges = {
-        tensor: amax_from_histogram(histogram, method, tensor)
-        for tensor, histogram in seen.histograms.items()
-        # An output that nothing quantizes may be constant; implicit INT8 leaves it in FP16.
-        if tensor in needed or histogram.minimum != histogram.maximum
-    }
-    return Calibration(
-        faces=faces,
-        seen=seen,
-        amax={tensor: ranges[origin] for tensor, origin in quantized.items()},
-        implicit_amax={
-            tensor: ranges[origin] for tensor, origin in source.items() if origin in ranges
-        },
+
+
+def faces_used(
+    population: FaceIndex, calibration: FaceIndex, choosing: FaceIndex | None
+) -> FaceIndex:
+    """The training faces that a calibration has looked at, and so nothing can be proven on.
+
+    Args:
+        population: the training split.
+        calibration: faces of it that calibrate.
+        choosing: faces of it that choose the method, if any.
+    """
+    used = {sample.sample_id for sample in calibration.samples}
+    if choosing is not None:
+        used |= {sample.sample_id for sample in choosing.samples}
+    return population.subset(
+        [at for at, sample in enumerate(population.samples) if sample.sample_id in used]
     )
 
 
@@ -234,7 +278,7 @@ def _answers(
 
 def _typed_checks(
     typed: TypedReference,
-    found: Calibration,
+    found: CalibratedModel,
     int8: Float32Array,
     manifest: Manifest,
     progress: Callable[[int], None] | None,

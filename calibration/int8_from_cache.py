@@ -19,25 +19,27 @@ from edge_arm.calibration.bundle_update import (
     staging_folder,
     tool_versions,
 )
+from edge_arm.calibration.calibrated_model import CalibratedModel, CalibrationFaces, calibrate_on
 from edge_arm.calibration.comparison import (
+    HELD_OUT_FACES,
     Comparison,
     compare_models,
-    held_out,
     num_held_out,
 )
 from edge_arm.calibration.half_range import float_tensors
 from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_from_bundle import (
     GOLDEN_NAME,
-    Calibration,
     CalibrationConfig,
-    calibrate_on,
+    choice_faces,
+    faces_used,
 )
-from edge_arm.calibration.int8_models import INT8_NAME, difference, int8_models
+from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
-from edge_arm.calibration.placement import QuantPlan, plan_from_modelopt
-from edge_arm.calibration.qdq import int8_graph
-from edge_arm.calibration.sample import calibration_sample
+from edge_arm.calibration.pass_state import pass_state
+from edge_arm.calibration.placement import QuantPlan
+from edge_arm.calibration.placement_rules import plan_from_structure
+from edge_arm.calibration.sample import calibration_sample, held_out_sample
 from edge_arm.calibration.table import CALIBRATION_NAME, CacheTable, write_table
 from edge_arm.calibration.tensorrt_cache import CACHE_NAME, TensorRTCache, cache_text, read_cache
 from edge_arm.calibration.typed_reference import TypedReference
@@ -49,9 +51,10 @@ from edge_arm.runtime.preprocess import Uint8Array
 
 FROM_CACHE = "INT8 from the cache"
 FROM_CACHE_TYPED = "INT8 from the cache, typed"
+FROM_CACHE_CPU = "INT8 from the cache, for CPUs"
 OURS = "INT8 calibrated here"
 _OURS_NAME = "ours.int8.onnx"
-_NUM_MODELS = 4
+_NUM_MODELS = 5
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,10 @@ class LabelledFaces:
 
     @property
     def num_steps(self) -> int:
-        """What `progress` adds up to: our calibration, and four models on the held-out faces."""
+        """What `progress` adds up to: our calibration, and five models on the held-out faces."""
         images = self.config.num_images
-        return images + _NUM_MODELS * num_held_out(len(self.train_index), images)
+        calibration = self.config.used_recipe.num_steps(images)
+        return calibration + _NUM_MODELS * num_held_out(len(self.train_index), images)
 
 
 @dataclass(frozen=True)
@@ -119,29 +123,39 @@ def int8_from_cache(
     model_path, fp32 = bundle.model(Precision.FP32)
     golden = np.load(bundle.verified(GOLDEN_NAME), allow_pickle=False)
     model = onnx.load(model_path)
-    plan = plan_from_modelopt(model, golden["images"][:1])
+    plan = plan_from_structure(model)
     source = plan.ranges_from(model)
     ranges = cache.amax(source.values())
     amax = {tensor: ranges[origin] for tensor, origin in source.items()}
 
     ours = None if labelled is None else _calibrated_here(bundle, model, plan, labelled, progress)
-    absmax = _absmax(model, golden["images"]) if ours is None else ours.calibration.seen.absmax
+    absmax = _absmax(model, golden["images"]) if ours is None else ours.calibration.absmax
     widest = {name: max(value, amax.get(name, 0.0)) for name, value in absmax.items()}
-    models = int8_models(model, plan, amax, absmax=widest, manifest=manifest)
     implicit, lacking = _implicit_amax(model, plan, cache, amax)
+    models = int8_models(
+        model, plan, amax, implicit_amax=implicit, absmax=widest, manifest=manifest
+    )
     with staging_folder(bundle.path) as staging:
         models.save(staging)
         (staging / CACHE_NAME).write_text(cache_text(implicit), encoding="utf-8")
         typed = TypedReference(models.typed.model)
-        with OnnxRuntimeBackend(staging / INT8_NAME) as int8:
-            answering = {FROM_CACHE: int8.infer, FROM_CACHE_TYPED: typed.infer}
-            main_checks, typed_checks = (
-                difference("golden", golden["logits"], infer(golden["images"]))
-                for infer in answering.values()
+        with (
+            OnnxRuntimeBackend(staging / INT8_NAME) as int8,
+            OnnxRuntimeBackend(staging / CPU_NAME) as cpu,
+        ):
+            answering = {
+                FROM_CACHE: int8.infer,
+                FROM_CACHE_TYPED: typed.infer,
+                FROM_CACHE_CPU: cpu.infer,
+            }
+            on_golden = [infer(golden["images"]) for infer in answering.values()]
+            main_checks, typed_checks, cpu_checks = (
+                difference("golden", golden["logits"], logits) for logits in on_golden
             )
+            cpu_checks |= difference("int8_main", on_golden[0], on_golden[2])
             comparison = None
             if ours is not None:
-                onnx.save(int8_graph(model, plan, ours.calibration.amax), staging / _OURS_NAME)
+                onnx.save(ours.calibration.graph(plan), staging / _OURS_NAME)
                 with (
                     OnnxRuntimeBackend(model_path) as reference,
                     OnnxRuntimeBackend(staging / _OURS_NAME) as own,
@@ -164,14 +178,16 @@ def int8_from_cache(
             tool_versions=tool_versions(),
         )
         write_table(staging / CALIBRATION_NAME, table)
-        artifacts = models.artifacts(staging, main_checks=main_checks, typed_checks=typed_checks)
+        artifacts = models.artifacts(
+            staging, main_checks=main_checks, typed_checks=typed_checks, cpu_checks=cpu_checks
+        )
         after = add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
     return FromCache(after, cache, unknown, lacking, comparison)
 
 
 @dataclass(frozen=True, eq=False)
 class _Ours:
-    calibration: Calibration
+    calibration: CalibratedModel
     held_out: FaceIndex
 
 
@@ -184,16 +200,22 @@ def _calibrated_here(
 ) -> _Ours:
     config = labelled.config
     population = labelled.train_index.relabelled(bundle.manifest.labels)
-    faces = calibration_sample(population, num_images=config.num_images, seed=config.seed)
-    left = held_out(population, faces, config.seed)  # before the work, which may be in vain
-    calibration = calibrate_on(
-        model,
-        plan,
-        faces=faces,
-        spec=bundle.manifest.preprocess,
-        method=config.method,
-        progress=progress,
+    faces = calibration_sample(
+        population, num_images=config.num_images, seed=config.seed, balance=config.balance
     )
+    # Before the work, which would be in vain with no face left.
+    choosing = choice_faces(population, faces, config)
+    used = faces_used(population, faces, choosing)
+    left = held_out_sample(population, used, num_images=HELD_OUT_FACES, seed=config.seed)
+    with pass_state(bundle.path) as state_path:
+        calibration = calibrate_on(
+            model,
+            plan,
+            CalibrationFaces(faces, choosing, bundle.manifest.preprocess),
+            recipe=config.used_recipe,
+            state_path=state_path,
+            progress=progress,
+        )
     return _Ours(calibration, left)
 
 

@@ -1,7 +1,8 @@
-"""The two INT8 models of one calibration: written together, checked against the FP32 model.
+"""The INT8 models of one calibration: written together, checked against the FP32 model.
 
-Both come from the very same plan and ranges. `main` (qdq.py) is read by every TensorRT and ONNX
-Runtime; `typed` (typed_qdq.py) is for strongly typed networks, TensorRT 10.12 and newer.
+All come from the very same plan and ranges. `main` (qdq.py) is read by every TensorRT and ONNX
+Runtime; `typed` (typed_qdq.py) is for strongly typed networks, TensorRT 10.12 and newer; `cpu`
+(cpu_qdq.py) is made from `main` for ONNX Runtime on CPUs.
 
 Shapes: N faces, S model input size, C classes.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edge_arm.calibration.cpu_qdq import CpuGraph, cpu_graph
 from edge_arm.calibration.half_range import nodes_in_float32
 from edge_arm.calibration.opset import opset_of
 from edge_arm.calibration.placement import QuantPlan
@@ -24,11 +26,12 @@ from edge_arm.calibration.typed_check import check_typed
 from edge_arm.calibration.typed_qdq import TypedGraph, typed_graph
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.errors import CalibrationError
-from edge_arm.runtime.manifest import Artifact, Manifest, Precision
+from edge_arm.runtime.manifest import CPU_VARIANT, Artifact, Manifest, Precision
 from edge_arm.runtime.storage import sha256_of_file
 
 INT8_NAME = "model.int8.onnx"
 TYPED_NAME = "model.int8.typed.onnx"
+CPU_NAME = "model.int8.cpu.onnx"
 TYPED_VARIANT = "typed"
 _HALF_BYTES = 2
 
@@ -42,6 +45,7 @@ class Int8Models:
         plan: what is quantized.
         main: with an FP32 float part, in the FP32 model's opset.
         typed: with an FP16 float part, in opset 19 or newer.
+        cpu: with unsigned activations, otherwise as `main`.
         float32_nodes: what stays in FP32 in `typed`, by node name, with the reason.
     """
 
@@ -49,16 +53,23 @@ class Int8Models:
     plan: QuantPlan
     main: onnx.ModelProto
     typed: TypedGraph
+    cpu: CpuGraph
     float32_nodes: dict[str, str]
 
     def save(self, folder: Path) -> None:
-        """Write both files."""
+        """Write the files."""
         onnx.save(self.main, folder / INT8_NAME)
         onnx.save(self.typed.model, folder / TYPED_NAME)
+        onnx.save(self.cpu.model, folder / CPU_NAME)
 
     def artifacts(
-        self, folder: Path, *, main_checks: dict[str, float], typed_checks: dict[str, float]
-    ) -> tuple[Artifact, Artifact]:
+        self,
+        folder: Path,
+        *,
+        main_checks: dict[str, float],
+        typed_checks: dict[str, float],
+        cpu_checks: dict[str, float],
+    ) -> tuple[Artifact, ...]:
         """The manifest's records of the files that `save` wrote, with what was measured."""
         plan = self.plan
         main = Artifact(
@@ -85,7 +96,17 @@ class Int8Models:
             },
             float_nodes={**plan.float_nodes, **self.float32_nodes},
         )
-        return main, typed
+        cpu = Artifact(
+            file=CPU_NAME,
+            precision=Precision.INT8,
+            variant=CPU_VARIANT,
+            opset=opset_of(self.cpu.model),
+            sha256=sha256_of_file(folder / CPU_NAME),
+            size_bytes=(folder / CPU_NAME).stat().st_size,
+            checks=cpu_checks,
+            float_nodes={**plan.float_nodes, **self.cpu.float_nodes},
+        )
+        return main, typed, cpu
 
 
 def int8_models(
@@ -93,15 +114,17 @@ def int8_models(
     plan: QuantPlan,
     amax: Mapping[str, float],
     *,
+    implicit_amax: Mapping[str, float],
     absmax: Mapping[str, float],
     manifest: Manifest,
 ) -> Int8Models:
-    """Quantize, and prove the placement of both.
+    """Quantize, and prove the placement of all.
 
     Args:
         float32: the FP32 graph; it is not changed.
         plan: what is quantized.
         amax: range of each quantized activation.
+        implicit_amax: see implicit.py; the CPU form rounds outputs of convolutions too.
         absmax: largest |x| of the float tensors on faces, for what FP16 cannot hold.
         manifest: of the bundle, which knows what its FP16 model keeps in FP32.
 
@@ -109,11 +132,12 @@ def int8_models(
         CalibrationError: if no usable graph comes out.
     """
     main = int8_graph(float32, plan, amax)
-    check_placement(main)
+    check_placement(main, kept_float=plan.kept_float)
     float32_nodes = nodes_in_float32(float32, absmax, known=_fp16_float_nodes(manifest))
     typed = typed_graph(float32, plan, amax, float32_nodes=frozenset(float32_nodes))
-    check_typed(typed.model, float32_nodes)
-    return Int8Models(float32, plan, main, typed, float32_nodes)
+    check_typed(typed.model, float32_nodes, kept_float=plan.kept_float)
+    cpu = cpu_graph(main, implicit_amax)
+    return Int8Models(float32, plan, main, typed, cpu, float32_nodes)
 
 
 def difference(faces: str, fp32: Float32Array, int8: Float32Array) -> dict[str, float]:

@@ -4,8 +4,9 @@ Both graphs are made from the very file that ships, so they have its scales and 
 
 1. Weights only: every pair of QuantizeLinear and DequantizeLinear on an activation is bypassed. The
    weights stay behind theirs, on their int8 grid.
-2. Activations only: every pair on a weight is bypassed, and the weight is FP32's own again, because
-   the file that ships stores it rounded.
+2. Activations only: every pair on a weight is bypassed, and weight and bias are FP32's own again,
+   because the file that ships stores the one rounded and the other corrected for it. Channels that
+   the calibration equalized are equalized in the FP32 model first.
 
 Neither graph is for a device: TensorRT wants both inputs of a Conv quantized or none.
 """
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import onnx
 
-from edge_arm.calibration.graph import initializer_names, producers
+from edge_arm.calibration.equalization import equalized
+from edge_arm.calibration.graph import WEIGHTED, initializer_names, producers
+from edge_arm.calibration.table import CALIBRATION_NAME, factors_from_table
 from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.manifest import Bundle, Precision
 
@@ -45,6 +48,8 @@ def graphs_with_one_rounding(bundle: Bundle, folder: Path) -> dict[Rounded, Path
     """
     fp32 = onnx.load(bundle.model(Precision.FP32)[0])
     int8 = onnx.load(bundle.model(Precision.INT8)[0])
+    if CALIBRATION_NAME in bundle.manifest.files:
+        fp32 = equalized(fp32, factors_from_table(bundle.verified(CALIBRATION_NAME)))
     paths = {}
     for rounded in Rounded:
         paths[rounded] = folder / f"model.int8.{rounded.value}-only.onnx"
@@ -59,7 +64,7 @@ def graph_with_one_rounding(
 
     Args:
         int8: with Q/DQ pairs; it is not changed.
-        fp32: the model that it was made from.
+        fp32: the model that it was made from, with its channels equalized alike.
         rounded: what stays rounded.
 
     Returns:
@@ -84,7 +89,14 @@ def graph_with_one_rounding(
         _bypass(result, activations)
     else:  # rule 2
         _bypass(result, weights)
-        _restore(result, fp32, sorted(set(weights.values())))
+        names = set(weights.values())
+        biases = {
+            name
+            for node in int8.graph.node
+            if node.op_type in WEIGHTED and sources.get(node.input[1]) in names
+            for name in node.input[2:]
+        }
+        _restore(result, fp32, sorted(names | biases))
     onnx.checker.check_model(result, full_check=True)
     return result
 

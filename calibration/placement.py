@@ -31,6 +31,12 @@ from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.storage import storage_error
 
+HEAD_IN_FLOAT = (
+    "the head stays in float: its error would go straight into the logits, and it is a tiny part "
+    "of the work"
+)
+"""Why no node of the head is quantized."""
+
 
 @dataclass(frozen=True)
 class QuantPlan:
@@ -40,11 +46,13 @@ class QuantPlan:
         activations: edges that get a DequantizeLinear with one scale for the tensor.
         weights: edges whose initializer gets one scale per output channel.
         float_nodes: weighted nodes that stay in float, by name, with the reason.
+        kept_float: those of them that could be in int8 and are kept in float for their accuracy.
     """
 
     activations: tuple[Edge, ...]
     weights: tuple[Edge, ...]
     float_nodes: dict[str, str]
+    kept_float: frozenset[str] = frozenset()
 
     def ranges_from(self, model: onnx.ModelProto) -> dict[str, str]:
         """Which tensor's values decide the range of each quantized activation.
@@ -105,8 +113,7 @@ def plan_from_modelopt(model: onnx.ModelProto, images_nhwc: Uint8Array) -> Quant
         weights=tuple(weights),
         float_nodes={
             node.name: (
-                "the head stays in float: its error would go straight into the logits, and it is "
-                "a tiny part of the work"
+                HEAD_IN_FLOAT
                 if position in head
                 else "Model Optimizer expects no gain from int8 here"
             )

@@ -5,9 +5,10 @@ has cost somebody a slow or refused engine. They are checked on the file and not
 that whatever placed the pairs is checked too.
 
 1. Every Conv but the head's reads a DequantizeLinear on its activation and on its weight, the
-   first Conv included.
+   first Conv included; a Conv that is kept in float on purpose reads none.
 2. Of each residual Add exactly one input is a DequantizeLinear, the skip: quantizing both breaks
-   the fusion of Conv and Add.
+   the fusion of Conv and Add. None is where the Conv that it is fused into is kept in float: the
+   fused layer reads all its inputs in one precision.
 3. The head has none.
 4. Zero points are int8 and 0, scales float32, finite and greater than 0.
 5. No bias is behind a DequantizeLinear.
@@ -28,21 +29,26 @@ from edge_arm.runtime.errors import CalibrationError
 _TYPE_NAMES = {int(TensorProto.FLOAT): "float32", int(TensorProto.FLOAT16): "float16"}
 
 
-def check_placement(model: onnx.ModelProto) -> None:
+def check_placement(model: onnx.ModelProto, *, kept_float: Collection[str] = ()) -> None:
     """Refuse a quantized graph that breaks one of the rules above.
 
     Args:
         model: with Q/DQ pairs.
+        kept_float: names of the Convs that are in float on purpose.
 
     Raises:
         CalibrationError: naming the node and the rule.
     """
-    check_pairs(model)
+    check_pairs(model, kept_float=kept_float)
     check_parameters(model, frozenset({TensorProto.FLOAT}))
 
 
-def check_pairs(model: onnx.ModelProto) -> None:
+def check_pairs(model: onnx.ModelProto, *, kept_float: Collection[str] = ()) -> None:
     """Rules 1, 2, 3, 5 and 6: where pairs are, whatever their types.
+
+    Args:
+        model: with Q/DQ pairs.
+        kept_float: names of the Convs that are in float on purpose.
 
     Raises:
         CalibrationError: naming the node and the rule.
@@ -62,6 +68,9 @@ def check_pairs(model: onnx.ModelProto) -> None:
         if position in head:
             if any(behind):  # rule 3
                 raise broken(node, "is in the head and has a quantized input", "float there")
+        elif node.op_type == "Conv" and node.name in kept_float:
+            if any(behind):  # rule 1
+                raise broken(node, "is kept in float and has a quantized input", "float inputs")
         elif node.op_type == "Conv":
             if not all(behind[:2]):  # rule 1
                 raise broken(
@@ -73,9 +82,17 @@ def check_pairs(model: onnx.ModelProto) -> None:
                 raise broken(node, "has a quantized bias", "a float bias")
     for position in residual_adds(model):
         behind = dequantized(nodes[position])
-        if sum(behind) != 1:  # rule 2
+        plain = [
+            name
+            for name, is_behind in zip(nodes[position].input, behind, strict=True)
+            if not is_behind
+        ]
+        in_float = kept_float and any(_maker(model, made_by, name) in kept_float for name in plain)
+        if sum(behind) != (0 if in_float else 1):  # rule 2
             raise broken(
-                nodes[position], f"has {sum(behind)} quantized inputs", "the skip branch alone"
+                nodes[position],
+                f"has {sum(behind)} quantized inputs",
+                "none, because its Conv is in float" if in_float else "the skip branch alone",
             )
     _check_input(model)
 
@@ -115,6 +132,14 @@ def _check_input(model: onnx.ModelProto) -> None:
     for node in model.graph.node:  # rule 6
         if node.op_type != "Cast" and integer.intersection(node.input):
             raise broken(node, f"({node.op_type}) reads the uint8 input", "a Cast in between")
+
+
+def _maker(model: onnx.ModelProto, made_by: dict[str, int], tensor: str) -> str:
+    # Name of the node that makes a tensor, behind the Casts of a typed graph.
+    node = model.graph.node[made_by[tensor]]
+    while node.op_type == "Cast" and node.input[0] in made_by:
+        node = model.graph.node[made_by[node.input[0]]]
+    return str(node.name)
 
 
 def broken(node: onnx.NodeProto, got: str, expected: str) -> CalibrationError:

@@ -10,12 +10,14 @@ Four methods, each computed from the one histogram of a tensor:
   the zeros of a ReLU do not decide, and of equal minima the largest.
 - MSE: the amax with the smallest mean squared rounding plus clipping error.
 
-Shapes: B = NUM_LINEAR_BINS.
+Shapes: B = NUM_LINEAR_BINS, I = B - 127 ranges that entropy and MSE choose from.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,11 @@ LEVELS = 128
 """Magnitudes of a symmetric int8 in the entropy method: 0..127."""
 QMAX = 127
 PERCENTILE = 99.99
+
+_KL_ROUNDING = 1e-9
+"""More than rounding can move a divergence, and far less than two ranges ever differ by."""
+_MSE_ROUNDING = 1e-6
+"""The same for a squared error, as a share of it."""
 
 
 class Method(Enum):
@@ -67,7 +74,7 @@ def amax_from_histogram(histogram: Histogram, method: Method, tensor: str) -> fl
     bins = histogram.linear(NUM_LINEAR_BINS)
     if method is Method.ENTROPY:
         return histogram.amax * entropy_bins(bins) / NUM_LINEAR_BINS
-    return histogram.amax * _mse_bins(bins) / NUM_LINEAR_BINS
+    return histogram.amax * mse_bins(bins) / NUM_LINEAR_BINS
 
 
 def _percentile(histogram: Histogram, percentile: float) -> float:
@@ -86,6 +93,13 @@ def entropy_bins(bins: npt.NDArray[np.float64]) -> int:
     candidate Q merges bins[:i] into 128 levels and spreads each level evenly over its non-empty
     bins. KL(P || Q) = sum p log(p / q), both normalised.
 
+    Inside a level q is one number, so with n values in o occupied bins
+
+        sum p log q = sum over levels of n log(n / o) + outside log(q of the last bin),
+
+    and n, o and sum p log p come from cumulated sums: all i at once. The few that are smallest to
+    rounding are computed again term by term, which is also what decides between equal ones.
+
     Args:
         bins: (B,) float64 counts over equal bins.
 
@@ -94,25 +108,35 @@ def entropy_bins(bins: npt.NDArray[np.float64]) -> int:
     """
     bins = bins.copy()
     bins[0] = bins[1]
-    occupied = bins > 0
-    total = bins.sum()
-    best, least = len(bins), np.inf
-    for size in range(LEVELS, len(bins) + 1):
-        inside, full = bins[:size], occupied[:size]
-        level = np.arange(size) * LEVELS // size
-        spread = np.bincount(level, inside, LEVELS) / np.maximum(
-            np.bincount(level, full, LEVELS), 1
-        )
-        candidate = np.where(full, spread[level], 0.0)
-        reference = inside.copy()
-        reference[-1] += total - inside.sum() if size < len(bins) else 0.0
-        divergence = _kl_divergence(reference, candidate)
-        if divergence <= least:
-            best, least = size, divergence
-    return best
+    sizes = np.arange(LEVELS, len(bins) + 1)  # (I,), every i
+    edges = _level_edges(len(bins))  # (I, 129)
+    inside = _cumulated(bins)[sizes]
+    outside = bins.sum() - inside
+    counts = np.diff(_cumulated(bins)[edges])  # (I, 128), and so are the next two
+    occupied = np.diff(_cumulated(bins > 0)[edges])
+    spread = counts / np.maximum(occupied, 1)
+    last = bins[sizes - 1]
+    # In the last bin of a level lies the last bin of all.
+    last_spread = np.where(last > 0, spread[:, -1], 0.0)
+    p_log_p = _cumulated(_x_log(bins, bins))[sizes] - _x_log(last, last)
+    p_log_p += _x_log(last + outside, last + outside)
+    p_log_q = _x_log(counts, spread).sum(axis=1) + _x_log(outside, last_spread)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divergence = (p_log_p - p_log_q) / bins.sum() + np.log(inside / bins.sum())
+    lost = (inside == 0) | ((outside > 0) & (last == 0))  # p > 0 where q = 0
+    divergence[lost] = np.inf
+    close = _close_to_least(divergence, _KL_ROUNDING)
+    exact = [_divergence(bins, int(size)) for size in sizes[close]]
+    return int(sizes[close][_last_least(exact)])
 
 
-def _kl_divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
+def _divergence(bins: npt.NDArray[np.float64], size: int) -> float:
+    inside, full = bins[:size], bins[:size] > 0
+    level = np.arange(size) * LEVELS // size
+    spread = np.bincount(level, inside, LEVELS) / np.maximum(np.bincount(level, full, LEVELS), 1)
+    q = np.where(full, spread[level], 0.0)
+    p = inside.copy()
+    p[-1] += bins.sum() - inside.sum() if size < len(bins) else 0.0
     support = p > 0
     if not q.any() or (q[support] == 0).any():
         return float("inf")
@@ -120,15 +144,78 @@ def _kl_divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> fl
     return float((p * np.log(p / q)).sum())
 
 
-def _mse_bins(bins: npt.NDArray[np.float64]) -> int:
-    centers = np.arange(len(bins)) + 0.5
+def mse_bins(bins: npt.NDArray[np.float64]) -> int:
+    """How many leading bins the range covers that has the smallest mean squared error.
+
+    With the scale s = i / 127, in bins, a level k has the sum over its bins, n values at c each, of
+
+        n (k s - c)^2 = (k s)^2 sum n - 2 k s sum n c + sum n c^2:
+
+    cumulated sums again, which cancel to some digits; so the smallest are computed term by term.
+
+    Args:
+        bins: (B,) float64 counts over equal bins.
+
+    Returns:
+        i, between 128 and B.
+    """
+    centers = _centers(len(bins))
+    sizes = np.arange(LEVELS, len(bins) + 1)
+    scales = sizes[:, np.newaxis] / QMAX  # (I, 1)
+    levels = np.arange(QMAX + 1)  # (128,)
+    # The first bin whose centre is rounded to level k or above; of a tie both levels are as far.
+    starts = np.ceil((levels[1:] - 0.5) * scales - 0.5).astype(np.int64).clip(max=len(bins))
+    outer = np.zeros((len(sizes), 1), np.int64)
+    edges = np.hstack([outer, starts, outer + len(bins)])  # (I, 129)
+    counts = np.diff(_cumulated(bins)[edges])
+    sums = np.diff(_cumulated(bins * centers)[edges])
+    values = levels * scales
+    error = (values**2 * counts - 2 * values * sums).sum(axis=1) + (bins * centers**2).sum()
+    close = _close_to_least(error, _MSE_ROUNDING * max(float(error.min()), 0.0))
+    exact = [_squared_error(bins, int(size)) for size in sizes[close]]
+    return int(sizes[close][_last_least(exact)])
+
+
+def _squared_error(bins: npt.NDArray[np.float64], size: int) -> float:
+    centers, scale = _centers(len(bins)), size / QMAX
+    rounded = np.minimum(np.rint(centers / scale), QMAX) * scale
+    return float(((rounded - centers) ** 2 * bins).sum())
+
+
+def _centers(num_bins: int) -> npt.NDArray[np.float64]:
+    centers = np.arange(num_bins, dtype=np.float64) + 0.5
     # The zeros are exact in any scale; at the first bin's centre they would count as an error.
     centers[0] = 0.0
-    best, least = len(bins), np.inf
-    for size in range(LEVELS, len(bins) + 1):
-        scale = size / QMAX
-        rounded = np.minimum(np.rint(centers / scale), QMAX) * scale
-        error = float(((rounded - centers) ** 2 * bins).sum())
-        if error <= least:
-            best, least = size, error
-    return best
+    return centers
+
+
+@cache
+def _level_edges(num_bins: int) -> npt.NDArray[np.int64]:
+    # (I, 129): where each of the 128 levels of bins[:i] begins and the last one ends.
+    sizes = np.arange(LEVELS, num_bins + 1)[:, np.newaxis]
+    edges: npt.NDArray[np.int64] = -(-np.arange(LEVELS + 1) * sizes // LEVELS)
+    edges.flags.writeable = False
+    return edges
+
+
+def _cumulated(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def _x_log(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # x log y, and 0 where x or y is 0.
+    result: npt.NDArray[np.float64] = x * np.log(np.where((x > 0) & (y > 0), y, 1.0))
+    return result
+
+
+def _close_to_least(values: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.bool_]:
+    least = float(values.min())
+    close: npt.NDArray[np.bool_] = values <= (least + margin if np.isfinite(least) else least)
+    return close
+
+
+def _last_least(values: list[float]) -> int:
+    least = min(values)
+    return max(place for place, value in enumerate(values) if value == least)

@@ -27,12 +27,15 @@ from edge_arm.runtime.errors import CalibrationError
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16})
 
 
-def check_typed(model: onnx.ModelProto, float32_nodes: Collection[str]) -> None:
+def check_typed(
+    model: onnx.ModelProto, float32_nodes: Collection[str], *, kept_float: Collection[str] = ()
+) -> None:
     """Refuse a typed graph that breaks one of the rules above.
 
     Args:
         model: with Q/DQ pairs and an FP16 float part.
         float32_nodes: names of the nodes that may be FP32.
+        kept_float: names of the Convs that are in float on purpose.
 
     Raises:
         CalibrationError: naming the node and the rule.
@@ -42,7 +45,7 @@ def check_typed(model: onnx.ModelProto, float32_nodes: Collection[str]) -> None:
             f"the typed model has opset {opset_of(model)}, expected at least {LEAST_OPSET} for "
             "FP16 scales; export the model again, and report it if that does not help"
         )
-    check_pairs(model)
+    check_pairs(model, kept_float=kept_float)
     check_parameters(model, _FLOATS)  # rule 2
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)

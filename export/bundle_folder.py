@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_arm.runtime.errors import BundleError, StorageError
+from edge_arm.runtime.leftovers import is_leftover, is_used
 from edge_arm.runtime.manifest import MANIFEST_NAME, Precision, open_bundle
 from edge_arm.runtime.storage import storage_error
 
@@ -78,6 +79,12 @@ def _require_replaceable(path: Path) -> None:
             f"({error}); remove it or choose another --out"
         ) from error
     ours = {MANIFEST_NAME, _ENGINES, *manifest.files, *(item.file for item in manifest.artifacts)}
+    if any(is_used(path / name) for name in names):
+        raise StorageError(
+            f"a calibration is running in the bundle {str(path)!r}, expected nobody to use it, "
+            "because all of it is replaced; wait until it is done, or choose another --out"
+        )
+    names = [name for name in names if name in ours or not is_leftover(path / name)]
     if foreign := [name for name in names if name not in ours]:
         raise StorageError(
             f"the bundle {str(path)!r} also holds {_listed(foreign)}, expected only files that its "

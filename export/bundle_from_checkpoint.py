@@ -48,6 +48,7 @@ from edge_arm.runtime.manifest import (
 )
 from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from edge_arm.runtime.storage import sha256_of_file, written_atomically
+from edge_arm.runtime.trained_ranges import TRAINED_RANGES_NAME, write_trained_ranges
 
 MAIN_NAME = "model.fp32.onnx"
 FP16_NAME = "model.fp16.onnx"
@@ -105,13 +106,17 @@ def bundle_from_checkpoint(
             artifacts.append(_float16_model(artifacts[0], images, folder, progress))
         first, last = len(images.random), len(images.random) + len(images.drawn)
         write_golden(folder / GOLDEN_NAME, drawn, main_logits[first:last])
+        files = [GOLDEN_NAME]
+        if trained.ranges is not None:
+            write_trained_ranges(folder, trained.ranges)
+            files.append(TRAINED_RANGES_NAME)
         write_manifest(
             folder,
             Manifest(
                 labels=trained.weights.labels,
                 preprocess=trained.weights.preprocess,
                 artifacts=tuple(artifacts),
-                files={GOLDEN_NAME: sha256_of_file(folder / GOLDEN_NAME)},
+                files={name: sha256_of_file(folder / name) for name in files},
                 source={**trained.source, "head_form": config.head.value},
                 tool_versions=_tool_versions(config),
             ),

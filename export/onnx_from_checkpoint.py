@@ -23,6 +23,7 @@ from edge_arm.model.fold import folded_head
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.errors import ExportError
 from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.trained_ranges import TrainedRanges
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,13 @@ class TrainedModel:
     Attributes:
         weights: what the graph is written from.
         source: JSON values for the manifest: where the weights come from.
+        ranges: for INT8, if the training chose them.
         network: in evaluation mode, float32, on the CPU.
     """
 
     weights: ModelWeights
     source: dict[str, Any]
+    ranges: TrainedRanges | None
     network: FerModel
 
     def logits(self, images_nhwc: Uint8Array) -> Float32Array:
@@ -91,4 +94,4 @@ def trained_model_from_checkpoint(path: Path) -> TrainedModel:
         "data": checkpoint.data,
         "versions": checkpoint.versions,
     }
-    return TrainedModel(weights, source, network)
+    return TrainedModel(weights, source, checkpoint.ranges, network)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edge_arm.runtime.backend import BackendInfo
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.labels import LabelSet
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.predictions import Predictions
 from edge_arm.runtime.statistics import (
     Agreement,
@@ -70,6 +70,7 @@ class ModelAccuracy:
         temperature: that the bundle keeps for this model, fitted on other faces; None if there is
             none.
         tempered: `confidence_quality` with the logits divided by it; None likewise.
+        variant: of the model file, see `Artifact`.
     """
 
     precision: Precision
@@ -84,6 +85,7 @@ class ModelAccuracy:
     images_per_second: float
     temperature: float | None = None
     tempered: ConfidenceQuality | None = None
+    variant: str = MAIN_VARIANT
 
     @property
     def accuracy(self) -> float:
@@ -164,6 +166,7 @@ def accuracy_of(
         confusion=confusion,
         confidence_quality=confidence_quality(predictions.logits, predictions.targets),
         images_per_second=predictions.images_per_second,
+        variant=predictions.variant,
         temperature=predictions.temperature,
         tempered=(
             None

@@ -32,6 +32,7 @@ class BackendInfo:
         size_bytes: of that file.
         input_size: S.
         num_classes: C.
+        file: name of that file.
     """
 
     name: str
@@ -40,6 +41,7 @@ class BackendInfo:
     size_bytes: int
     input_size: int
     num_classes: int
+    file: str = ""
 
 
 class Backend(Protocol):

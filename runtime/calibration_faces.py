@@ -29,12 +29,15 @@ class CalibrationFaces:
         split: that they were drawn from.
         sample_ids: N names, in order.
         sha256s: of the files, N hex strings.
+        looks: N perceptual hashes as hex strings, see `perceptual_hashes`; none from a calibration
+            by an edge-arm that did not note them.
     """
 
     data_name: str
     split: Split
     sample_ids: tuple[str, ...]
     sha256s: tuple[str, ...]
+    looks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -68,6 +71,7 @@ def calibration_faces(bundle: Bundle) -> CalibrationFaces | None:
             split=Split(value["data"]["split"]),
             sample_ids=tuple(str(item["sample_id"]) for item in value["images"]),
             sha256s=tuple(_hex(item["sha256"]) for item in value["images"]),
+            looks=_looks(value["images"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
@@ -115,7 +119,14 @@ def calibration_index(faces: CalibrationFaces, train_index: FaceIndex) -> FaceIn
     return found
 
 
+def _looks(images: list[Any]) -> tuple[str, ...]:
+    found = [item.get("perceptual_hash") for item in images]
+    if all(item is None for item in found):
+        return ()
+    return tuple(_hex(item) for item in found)
+
+
 def _hex(value: Any) -> str:
     if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
-        raise ValueError(f"{value!r} is no SHA-256")
+        raise ValueError(f"{value!r} is no hash of 64 hex digits")
     return value

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import FaceIndex
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.predictions import Predictions
 from edge_arm.runtime.statistics import compare_answers, softmax, top_margins
 
@@ -30,6 +30,7 @@ class FlippedFace:
         reference_margin: top probability minus the second, before; 0 is a coin toss.
         candidate_margin: the same, after.
         crop: the face in the picture; None if it is the whole picture.
+        variant: of the model file, see `Artifact`.
     """
 
     precision: Precision
@@ -41,6 +42,7 @@ class FlippedFace:
     reference_margin: float
     candidate_margin: float
     crop: CropBox | None = None
+    variant: str = MAIN_VARIANT
 
 
 def flipped_faces(
@@ -83,6 +85,7 @@ def flipped_faces(
             reference_margin=float(before[row]),
             candidate_margin=float(after[row]),
             crop=index.samples[position].crop,
+            variant=candidate.variant,
         )
         for row, position in enumerate(positions.tolist())
     ]

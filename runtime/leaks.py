@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_arm.runtime.calibration_faces import CalibrationFaces, calibration_index
 from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.fingerprints import Fingerprints, fingerprints_of
-from edge_arm.runtime.perceptual_hash import HASH_BITS, near_pairs
+from edge_arm.runtime.perceptual_hash import HASH_BITS, HASH_BYTES, near_pairs
 from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.runtime.storage import sha256_of_file
 
@@ -94,8 +96,9 @@ def calibration_looks(
 ) -> CalibrationLooks:
     """Look at the calibration faces on disk, at about a millisecond each.
 
-    A machine that only measures need not have them, so their absence is no error; the check then
-    says that it compared files alone.
+    For bundles that do not note it themselves, see `noted_looks`. A machine that only measures
+    need not have the pictures, so their absence is no error; the check then says that it compared
+    files alone.
 
     Args:
         faces: of the bundle.
@@ -110,6 +113,23 @@ def calibration_looks(
     except DataError as error:
         return CalibrationLooks(None, str(error))
     return CalibrationLooks(fingerprints_of(found, spec))
+
+
+def noted_looks(faces: CalibrationFaces) -> CalibrationLooks | None:
+    """How the calibration faces looked when they calibrated; no picture is needed.
+
+    Args:
+        faces: of the bundle.
+
+    Returns:
+        None if the calibration did not note it.
+    """
+    if not faces.looks:
+        return None
+    hashes = np.frombuffer(bytes.fromhex("".join(faces.looks)), np.uint8)
+    return CalibrationLooks(
+        Fingerprints(faces.sample_ids, faces.sha256s, hashes.reshape(len(faces), HASH_BYTES))
+    )
 
 
 def require_unseen(index: FaceIndex, faces: CalibrationFaces | None) -> None:

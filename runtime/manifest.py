@@ -20,6 +20,10 @@ from edge_arm.runtime.storage import sha256_of_file, write_json
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
+MAIN_VARIANT = "main"
+CPU_VARIANT = "cpu"
+"""Of the INT8 model with unsigned activations, for ONNX Runtime and OpenVINO on CPUs."""
+
 
 class Precision(Enum):
     """Number format of the heavy layers of a model file."""
@@ -76,7 +80,7 @@ class Manifest:
     tool_versions: dict[str, str]
     calibration: dict[str, Any] | None = None
 
-    def artifact(self, precision: Precision, variant: str = "main") -> Artifact:
+    def artifact(self, precision: Precision, variant: str = MAIN_VARIANT) -> Artifact:
         """The model file of a precision.
 
         Raises:
@@ -98,7 +102,7 @@ class Manifest:
 
     def precisions(self) -> tuple[Precision, ...]:
         """The precisions of the main variant, highest first."""
-        have = {item.precision for item in self.artifacts if item.variant == "main"}
+        have = {item.precision for item in self.artifacts if item.variant == MAIN_VARIANT}
         return tuple(precision for precision in Precision if precision in have)
 
 
@@ -146,7 +150,7 @@ class Bundle:
             )
         return path
 
-    def model(self, precision: Precision, variant: str = "main") -> tuple[Path, Artifact]:
+    def model(self, precision: Precision, variant: str = MAIN_VARIANT) -> tuple[Path, Artifact]:
         """Verified path and record of a model file.
 
         Raises:

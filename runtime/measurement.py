@@ -8,7 +8,7 @@ Shapes: N faces, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_arm.runtime.backend import Backend
@@ -29,7 +29,7 @@ from edge_arm.runtime.fingerprints import FingerprintCollector, Fingerprints
 from edge_arm.runtime.flips import FlippedFace, flipped_faces
 from edge_arm.runtime.leak_exclusion import without_near_duplicates
 from edge_arm.runtime.leaks import CalibrationLooks, leak_check
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.predictions import ModelToRun, PredictConfig, Predictions, predict_models
 from edge_arm.runtime.reference_predictions import RecordedReference
 from edge_arm.runtime.report.report import (
@@ -48,23 +48,33 @@ class ModelsToMeasure:
     """What runs.
 
     Attributes:
-        backends: by precision, highest first.
+        backends: of the main files, by precision, highest first.
         sources: models that explain a drop, if that was asked for.
+        variants: other files of a precision, each with a row of its own.
     """
 
     backends: Mapping[Precision, Backend]
     sources: Mapping[Source, ModelToRun] = field(default_factory=dict)
+    variants: Sequence[ModelToRun] = ()
 
     @property
     def named(self) -> dict[str, ModelToRun]:
         """All of them, by the name that errors call them by."""
         return {
-            **{item.value: ModelToRun(item, backend) for item, backend in self.backends.items()},
+            **self.shipping,
             **{source.value: model for source, model in self.sources.items()},
         }
 
+    @property
+    def shipping(self) -> dict[str, ModelToRun]:
+        """Those with a row of their own: all but the sources."""
+        return {
+            **{item.value: ModelToRun(item, backend) for item, backend in self.backends.items()},
+            **{_variant_name(model): model for model in self.variants},
+        }
+
     def __len__(self) -> int:
-        return len(self.backends) + len(self.sources)
+        return len(self.backends) + len(self.sources) + len(self.variants)
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,11 @@ def measurement_from_models(
             pictures are not those that recorded answers are about.
         ImageError, InferenceError: see `predict_models`.
     """
-    require_something_to_judge(models.backends, gate=config.gate, class_gate=config.class_gate)
+    require_something_to_judge(
+        [model.precision for model in models.shipping.values()],
+        gate=config.gate,
+        class_gate=config.class_gate,
+    )
     keeper = PixelKeeper(invariance_positions(max(1, len(index))))
     collector = FingerprintCollector(index)
 
@@ -159,7 +173,7 @@ def measurement_from_models(
 
     ran = predict_models(models.named, index, config=config.predict, progress=progress, watch=watch)
     fingerprints = collector.fingerprints()
-    invariance = _invariance(models.backends, keeper, ran)
+    invariance = _invariance(models.shipping, keeper, ran)
     found = dict(ran)
     if known.recorded is not None:
         known.recorded.require_same_pictures(fingerprints)
@@ -174,14 +188,17 @@ def measurement_from_models(
         for precision in Precision
         if precision.value in found
     }
+    beside = tuple(found[_variant_name(model)] for model in models.variants)
     report = report_from_predictions(
         predictions,
         index,
         gate=config.gate,
         provenance=provenance(predictions),
         class_gate=config.class_gate,
+        beside=beside,
     )
     reference, confidence = predictions[REFERENCE], report.confidence
+    candidates = (*_candidates(predictions), *beside)
     return Measurement(
         replace(
             report,
@@ -195,10 +212,11 @@ def measurement_from_models(
                 else fp32_baselines(reference, known.shared, confidence=confidence)
             ),
             invariance=invariance,
-            flipped=_flipped(predictions, index),
+            flipped=_flipped(reference, candidates, index),
             leaks=leaks,
             slices=_slices(
-                predictions,
+                reference,
+                candidates,
                 known.attributes,
                 ClassRules(max_drop=config.class_gate, confidence=confidence),
             ),
@@ -214,41 +232,44 @@ def measurement_from_models(
     )
 
 
+def _variant_name(model: ModelToRun) -> str:
+    assert model.variant != MAIN_VARIANT
+    return f"{model.precision.value} ({model.variant})"
+
+
 def _invariance(
-    backends: Mapping[Precision, Backend],
-    keeper: PixelKeeper,
-    found: Mapping[str, Predictions],
+    models: Mapping[str, ModelToRun], keeper: PixelKeeper, found: Mapping[str, Predictions]
 ) -> tuple[InvarianceCheck, ...]:
     checks: list[InvarianceCheck] = []
-    for precision, backend in backends.items():
-        answers = found[precision.value]
+    for name, model in models.items():
+        answers = found[name]
         checks += check_invariance(
-            backend,
+            model.backend,
             keeper.images_nhwc,
-            precision=precision,
+            precision=model.precision,
+            variant=model.variant,
             measured=AsMeasured(answers.logits[keeper.positions], answers.batch_size),
         )
     return tuple(checks)
 
 
 def _flipped(
-    predictions: Mapping[Precision, Predictions], index: FaceIndex
+    reference: Predictions, candidates: Sequence[Predictions], index: FaceIndex
 ) -> tuple[FlippedFace, ...]:
-    reference = predictions[REFERENCE]
     return tuple(
-        face
-        for candidate in _candidates(predictions)
-        for face in flipped_faces(reference, candidate, index)
+        face for candidate in candidates for face in flipped_faces(reference, candidate, index)
     )
 
 
 def _slices(
-    predictions: Mapping[Precision, Predictions], attributes: FaceAttributes, rules: ClassRules
+    reference: Predictions,
+    candidates: Sequence[Predictions],
+    attributes: FaceAttributes,
+    rules: ClassRules,
 ) -> tuple[SliceDrop, ...]:
-    reference = predictions[REFERENCE]
     return tuple(
         item
-        for candidate in _candidates(predictions)
+        for candidate in candidates
         for item in slice_drops(reference, candidate, attributes, rules=rules)
     )
 

@@ -21,7 +21,7 @@ from edge_arm.runtime.batches import FaceBatch, PixelHash, face_batches
 from edge_arm.runtime.errors import DataError, InferenceError, UsageError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.labels import LabelSet
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.preprocess import PreprocessSpec
 
 
@@ -64,6 +64,7 @@ class Predictions:
         seconds_inference: spent inside the model, decoding excluded. Decoding threads run beside
             it and the first call is in it, so this is a plain figure and no benchmark.
         temperature: that the bundle keeps for the model, fitted on other faces; None if none is.
+        variant: of the model file, see `Artifact`.
     """
 
     logits: Float32Array
@@ -76,6 +77,7 @@ class Predictions:
     batch_size: int
     seconds_inference: float
     temperature: float | None = None
+    variant: str = MAIN_VARIANT
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -133,10 +135,12 @@ class ModelToRun:
     Attributes:
         precision: of its heavy layers.
         backend: that runs it.
+        variant: of its file, see `Artifact`.
     """
 
     precision: Precision
     backend: Backend
+    variant: str = MAIN_VARIANT
 
 
 def predict_models(
@@ -199,6 +203,7 @@ def predict_models(
             info=run.model.backend.info,
             batch_size=config.batch_size,
             seconds_inference=run.seconds,
+            variant=run.model.variant,
         )
         for name, run in runs.items()
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.face_attributes import FaceAttribute, FaceAttributes
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import MAIN_VARIANT, Precision
 from edge_arm.runtime.predictions import Predictions
 from edge_arm.runtime.statistics import (
     ClassRules,
@@ -42,6 +42,7 @@ class SliceDrop:
         drop_p: Holm-adjusted over all slices of the precision, of "there is no drop".
         too_small: too few faces to show a drop of the size that a class is judged by.
         minimum_detectable_drop: smallest margin these faces could certify, as a fraction.
+        variant: of the model file, see `Artifact`.
     """
 
     precision: Precision
@@ -52,6 +53,7 @@ class SliceDrop:
     drop_p: float
     too_small: bool
     minimum_detectable_drop: float = 1.0
+    variant: str = MAIN_VARIANT
 
 
 def slice_drops(
@@ -105,6 +107,7 @@ def slice_drops(
                 drop_p=drop_p,
                 too_small=smallest > rules.smallest_of_interest,
                 minimum_detectable_drop=smallest,
+                variant=candidate.variant,
             )
         )
     return tuple(slices)

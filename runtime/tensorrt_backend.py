@@ -169,6 +169,7 @@ class TensorRTBackend:
             size_bytes=record.plan_bytes,
             input_size=loaded.input_size,
             num_classes=loaded.num_classes,
+            file=plan_path.name,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""What `--backend`, `--provider` and `--cuda` mean: a bundle's models on what was asked for."""
+"""What `--backend` and the options beside it mean: a bundle's models on what was asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from edge_arm.runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_arm.runtime.backend import Backend
     from edge_arm.runtime.manifest import Bundle, Precision
+    from edge_arm.runtime.predictions import ModelToRun
 
 
 class BackendName(str, Enum):
@@ -20,6 +23,7 @@ class BackendName(str, Enum):
 
     ONNXRUNTIME = "onnxruntime"
     TENSORRT = "tensorrt"
+    OPENVINO = "openvino"
 
 
 class CudaName(str, Enum):
@@ -37,19 +41,28 @@ class PrecisionName(str, Enum):
     INT8 = "int8"
 
 
+class VariantName(str, Enum):
+    """The INT8 models that run as files, by their `Artifact.variant`."""
+
+    MAIN = "main"
+    CPU = "cpu"
+
+
 @dataclass(frozen=True)
 class BackendChoice:
     """What runs the models.
 
     Attributes:
-        backend: ONNX Runtime, or the engines of this device.
+        backend: ONNX Runtime, OpenVINO, or the engines of this device.
         provider: of ONNX Runtime.
         cuda: library that an engine is run with.
         dla_core: that engines were built for; None for the GPU.
         only: these precisions beside FP32; all that there are if empty.
+        variants: these INT8 models; if empty, the one that TensorRT builds from, and the one for
+            CPUs beside it where a CPU runs it.
 
     Raises:
-        UsageError: for a DLA core with another backend.
+        UsageError: for what does not go together.
     """
 
     backend: BackendName = BackendName.ONNXRUNTIME
@@ -57,6 +70,7 @@ class BackendChoice:
     cuda: CudaName = CudaName.PYCUDA
     dla_core: int | None = None
     only: tuple[PrecisionName, ...] = ()
+    variants: tuple[VariantName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dla_core is not None and self.backend is not BackendName.TENSORRT:
@@ -64,16 +78,77 @@ class BackendChoice:
                 f"got --dla {self.dla_core} with --backend {self.backend.value}, expected "
                 "--backend tensorrt: only engines run on a DLA; add it or leave --dla out"
             )
+        if VariantName.CPU in self.variants and not self.runs_the_file_itself:
+            raise UsageError(
+                f"got --variant cpu with {self._place}, expected a CPU to run it: a GPU takes no "
+                "unsigned activations; leave --variant out, or take --provider cpu or --backend "
+                "openvino"
+            )
+        if self.variants and self.only and PrecisionName.INT8 not in self.only:
+            raise UsageError(
+                f"got --variant {self.variants[0].value} and no int8 among --precision, expected "
+                "it there: only INT8 has variants; add --precision int8 or leave --variant out"
+            )
+        if self.backend is BackendName.OPENVINO and PrecisionName.FP16 in self.only:
+            from edge_arm.runtime.openvino_backend import FP16_NOTE
+
+            raise UsageError(
+                f"got --precision fp16 with --backend openvino, expected int8: {FP16_NOTE}; leave "
+                "fp16 out or take --backend onnxruntime"
+            )
 
     def takes(self, precision: Precision) -> bool:
-        """Whether a precision is to be opened."""
-        wanted = {name.value for name in self.only}
-        return not wanted or precision.value in {*wanted, PrecisionName.FP32.value}
+        """Whether the main model of a precision is to be opened."""
+        if self.backend is BackendName.OPENVINO and precision.value == PrecisionName.FP16.value:
+            return False
+        if precision.value == PrecisionName.INT8.value and VariantName.MAIN not in (
+            self.variants or (VariantName.MAIN,)
+        ):
+            return False
+        return self._wants(precision)
+
+    def takes_cpu_variant(self, bundle: Bundle) -> bool:
+        """Whether the INT8 model for CPUs is to be opened.
+
+        Args:
+            bundle: whose; one that was calibrated by an older edge-arm has none.
+        """
+        from edge_arm.runtime.manifest import CPU_VARIANT, Precision
+
+        if self.variants:
+            return VariantName.CPU in self.variants
+        there = any(item.variant == CPU_VARIANT for item in bundle.manifest.artifacts)
+        return there and self.runs_the_file_itself and self._wants(Precision.INT8)
+
+    def left_out(self, bundle: Bundle) -> tuple[str, ...]:
+        """What the bundle has and this backend cannot tell anything about, a sentence each."""
+        from edge_arm.runtime.manifest import Precision
+        from edge_arm.runtime.openvino_backend import FP16_NOTE
+
+        if (
+            self.backend is BackendName.OPENVINO
+            and not self.only
+            and Precision.FP16 in bundle.manifest.precisions()
+        ):
+            return (f"FP16: {FP16_NOTE}.",)
+        return ()
 
     @property
     def runs_the_file_itself(self) -> bool:
         """Whether the ONNX file is computed as it stands, not what a GPU's builder makes of it."""
+        if self.backend is BackendName.OPENVINO:
+            return True
         return self.backend is BackendName.ONNXRUNTIME and self.provider == "cpu"
+
+    @property
+    def _place(self) -> str:
+        if self.backend is BackendName.ONNXRUNTIME:
+            return f"--provider {self.provider}"
+        return f"--backend {self.backend.value}"
+
+    def _wants(self, precision: Precision) -> bool:
+        wanted = {name.value for name in self.only}
+        return not wanted or precision.value in {*wanted, PrecisionName.FP32.value}
 
 
 @contextmanager
@@ -85,14 +160,13 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
         choice: what runs them.
 
     Yields:
-        The models by precision, highest first: every precision of the bundle on ONNX Runtime, every
-        one that has an engine for this very device on TensorRT.
+        The main models by precision, highest first: every precision of the bundle where files run,
+        every one that has an engine for this very device on TensorRT.
 
     Raises:
         BackendError: if one cannot be run here; nothing else is run in its place.
     """
     from edge_arm.runtime.manifest import Precision
-    from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
     with ExitStack() as stack:
         if choice.backend is BackendName.TENSORRT:
@@ -101,12 +175,43 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
             for name in choice.only:  # one that was named and is not there is an error
                 bundle.model(Precision(name.value))
             yield {
-                precision: stack.enter_context(
-                    OnnxRuntimeBackend(bundle.model(precision)[0], provider=choice.provider)
-                )
+                precision: stack.enter_context(_file_backend(bundle.model(precision)[0], choice))
                 for precision in bundle.manifest.precisions()
                 if choice.takes(precision)
             }
+
+
+@contextmanager
+def opened_variants(bundle: Bundle, choice: BackendChoice) -> Iterator[list[ModelToRun]]:
+    """What runs beside the main models: INT8 for CPUs; closed when the block ends.
+
+    Args:
+        bundle: whose models.
+        choice: what runs them.
+
+    Raises:
+        BundleError: if one was named that the bundle does not have.
+        BackendError: if it cannot be run here.
+    """
+    from edge_arm.runtime.manifest import CPU_VARIANT, Precision
+    from edge_arm.runtime.predictions import ModelToRun
+
+    if not choice.takes_cpu_variant(bundle):
+        yield []
+        return
+    path, _ = bundle.model(Precision.INT8, CPU_VARIANT)
+    with _file_backend(path, choice) as backend:
+        yield [ModelToRun(Precision.INT8, backend, CPU_VARIANT)]
+
+
+def _file_backend(path: Path, choice: BackendChoice) -> Backend:
+    if choice.backend is BackendName.OPENVINO:
+        from edge_arm.runtime.openvino_backend import OpenVinoBackend
+
+        return OpenVinoBackend(path)
+    from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(path, provider=choice.provider)
 
 
 def _engines(stack: ExitStack, bundle: Bundle, choice: BackendChoice) -> dict[Precision, Backend]:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from edge_arm.cli.calibrate_search import LayerOptions
+from edge_arm.cli.calibrate_study import StudyOptions
 
 if TYPE_CHECKING:
     from edge_arm.calibration.comparison import Comparison
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
     from edge_arm.calibration.int8_from_cache import FromCache
     from edge_arm.runtime.manifest import Bundle
+    from edge_arm.runtime.trained_ranges import TrainedRanges
+
+
+class BalanceName(str, Enum):
+    """The ways to share the faces among the classes, by `calibration.sample.Balance`."""
+
+    STRATIFIED = "stratified"
+    BALANCED = "balanced"
+
+
+class RoundingName(str, Enum):
+    """The ways to round weights, by `calibration.prepared_model.Rounding`."""
+
+    ADAPTIVE = "adaptive"
+    NEAREST = "nearest"
 
 
 class MethodName(str, Enum):
-    """The ways to choose a range, by the names of `calibration.ranges.Method`."""
+    """The ways to choose a range: one of `calibration.ranges.Method`, or the best of them."""
 
+    AUTO = "auto"
     ENTROPY = "entropy"
     MAX = "max"
     PERCENTILE = "percentile"
@@ -34,9 +53,77 @@ def calibrate(
     bundle: Annotated[Path, typer.Option(help="The bundle to add INT8 to.")] = Path("build/bundle"),
     images: Annotated[int, typer.Option(help="Calibration faces from the train split.")] = 512,
     method: Annotated[
-        MethodName, typer.Option(help="How a range is chosen from what the faces did.")
-    ] = MethodName.ENTROPY,
+        MethodName | None,
+        typer.Option(
+            help="How a range is chosen from what the faces did; by default auto, which takes what "
+            "agrees best with FP32 on training faces that do not calibrate, or where "
+            "'train --qat' learned ranges together with the weights, those."
+        ),
+    ] = None,
+    rounding: Annotated[
+        RoundingName,
+        typer.Option(
+            help="adaptive: each weight rounded for what its layer reads, biases corrected; "
+            "nearest: each by itself, faster."
+        ),
+    ] = RoundingName.ADAPTIVE,
+    equalize: Annotated[
+        bool,
+        typer.Option(
+            help="Scale channels to like ranges first; the model answers as before, and int8 "
+            "loses less."
+        ),
+    ] = True,
+    balance: Annotated[
+        BalanceName,
+        typer.Option(
+            help="stratified: classes as frequent as in the data; balanced: the same number of "
+            "each, small classes whole and the others filling up."
+        ),
+    ] = BalanceName.STRATIFIED,
     seed: Annotated[int, typer.Option(help="Of the draw of the faces.")] = 0,
+    sensitivity: Annotated[
+        bool | None,
+        typer.Option(
+            help="Measure what each layer costs in int8, on 256 training faces that do not "
+            "calibrate; by default where some are left."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PP",
+            help="Keep the fewest layers in FP16 with which the drop is shown to stay below so "
+            "many percentage points, on training faces that do not calibrate.",
+        ),
+    ] = None,
+    search_faces: Annotated[
+        int | None,
+        typer.Option(help="How many such faces; by default as many as the drop asks for."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page about the layers, or about the study, with plots."),
+    ] = None,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study",
+            help="Calibrate nothing; find how many faces are needed, by calibrations with 16 to "
+            "1024 of them, each many times.",
+        ),
+    ] = False,
+    study_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=ROOT",
+            help="With --study: one more data set, so that calibrations on each are measured on "
+            "all. Repeat it for more.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="With --study: write its figures to this file.")
+    ] = None,
     from_cache: Annotated[
         Path | None,
         typer.Option(
@@ -48,16 +135,24 @@ def calibrate(
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
     Writes model.int8.onnx, model.int8.typed.onnx (for strongly typed TensorRT networks),
-    calibration.json, and calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT
-    and a GPU are present, the INT8 engine is built too.
+    model.int8.cpu.onnx (for ONNX Runtime and OpenVINO on CPUs), calibration.json, and
+    calibration.cache (for TensorRT's implicit INT8, on a DLA). Where TensorRT and a GPU are
+    present, the INT8 engine is built too.
 
-    Example: edge-arm calibrate --data rafdb --root data/rafdb
+    Exit status 1 if --max-drop is not shown to be met: all layers are in int8 then.
+
+    Example: edge-arm calibrate --data rafdb --root data/rafdb --max-drop 0.5
     """
+    from edge_arm.calibration.calibrated_model import Recipe
     from edge_arm.calibration.int8_from_bundle import CalibrationConfig
+    from edge_arm.calibration.prepared_model import Rounding
     from edge_arm.calibration.ranges import Method
+    from edge_arm.calibration.sample import Balance
+    from edge_arm.calibration.study.study import StudyConfig
     from edge_arm.cli.build import build_if_possible
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import Precision, open_bundle
+    from edge_arm.runtime.trained_ranges import trained_ranges
 
     if data is None and (from_cache is None or root is not None):
         raise UsageError(
@@ -65,18 +160,54 @@ def calibrate(
             "set that the calibration faces come from; write --data rafdb, or --from-cache FILE "
             "to take the ranges from a TensorRT calibration cache"
         )
-    config = CalibrationConfig(num_images=images, method=Method(method.value), seed=seed)
     source = open_bundle(bundle)
+    config = CalibrationConfig(
+        num_images=images,
+        recipe=Recipe(
+            method=None if method in (None, MethodName.AUTO) else Method(method.value),
+            rounding=Rounding(rounding.value),
+            equalize=equalize,
+        ),
+        seed=seed,
+        balance=Balance(balance.value),
+        trained=trained_ranges(source) if method is None else None,
+    )
+    search = LayerOptions(sensitivity, max_drop, search_faces, html)
+    search.check(from_cache=from_cache is not None)
+    studying = StudyOptions(study, tuple(study_data or ()), json, html)
+    studying.check(
+        {
+            "--from-cache": from_cache,
+            "--sensitivity": sensitivity,
+            "--max-drop": max_drop,
+            "--search-faces": search_faces,
+        }
+    )
+    source = open_bundle(bundle)
+    if study and data is not None:
+        what = StudyConfig(images, config.recipe.method, seed=seed, balance=config.balance)
+        studying.run(source, data, root, config=what)
+        return
+    accepted = True
     if from_cache is not None:
         _from_cache(source, from_cache, data, root, config)
     elif data is not None:
-        _from_faces(source, data, root, config)
+        accepted = _from_faces(source, data, root, config, search)
     build_if_possible(open_bundle(bundle), Precision.INT8)
+    if not accepted:
+        raise typer.Exit(1)
 
 
-def _from_faces(source: Bundle, data: str, root: Path | None, config: CalibrationConfig) -> None:
+def _from_faces(
+    source: Bundle,
+    data: str,
+    root: Path | None,
+    config: CalibrationConfig,
+    search: LayerOptions,
+) -> bool:
     from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
+    from edge_arm.cli.faces_to_measure import faces_to_measure
     from edge_arm.cli.temperatures import with_temperatures
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.data.training_parts import own_validation_part
@@ -86,19 +217,72 @@ def _from_faces(source: Bundle, data: str, root: Path | None, config: Calibratio
     folder = resolve_root(data, root)
     train_index = face_index(data, folder, Split.TRAIN)
     own_validation = own_validation_part(data, folder)
+    test_index = faces_to_measure(data, folder)
+    searching = search.started(source, train_index, config)
     with progress_bar("calibrate", config.num_steps) as advance:
-        result = int8_from_bundle(source, train_index, config, advance)
+        result = int8_from_bundle(
+            source,
+            train_index,
+            config,
+            advance,
+            test_index=test_index,
+            choose_plan=None if searching is None else searching.choose,
+        )
+    if searching is not None:
+        result = searching.keep(result)
     result = with_temperatures(result, train_index, own_validation)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
         {
-            "method": config.method.value,
+            **_recipe_rows(result, config),
             "images": f"{config.num_images} of {len(train_index)} training faces",
             "agreement": f"{100 * artifact.checks['calibration_agreement']:.2f} % "
             "with FP32 on the calibration faces (measure the drop on test faces)",
             **_model_rows(result),
         }
     )
+    return True if searching is None else search.reported(searching.result)
+
+
+def _method(config: CalibrationConfig) -> str:
+    method = config.used_recipe.method
+    return "auto" if method is None else method.value
+
+
+def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
+    if config.trained is not None:
+        return {"method": _trained(config.trained)}
+    made = result.manifest.calibration or {}
+    rows = {"method": str(made["method"])}
+    if choice := made["choice"]:
+        second = choice["candidates"][1]
+        rows["method"] += (
+            f", closest to FP32 on {choice['faces']} training faces that did not calibrate: mean "
+            f"KL {choice['candidates'][0]['mean_kl']:.2g}; runner-up {second['method']}"
+            f"{'' if second['equalized'] == made['equalized'] else _other(second)}, "
+            f"{second['mean_kl']:.2g}"
+        )
+        exceptions = choice["exceptions"]
+        if exceptions["tensors"]:
+            rows["method"] += (
+                f"; {len(exceptions['tensors'])} ranges of {exceptions['method']} taken: "
+                f"{choice['mean_kl']:.2g}"
+            )
+    channels = "channels equalized" if made["equalized"] else "channels as they are"
+    rows["rounding"] = f"{made['rounding']}, {channels}"
+    if choice and choice["mean_kl_adaptive_rounding"] is not None:
+        before, after = choice["mean_kl"], choice["mean_kl_adaptive_rounding"]
+        rows["rounding"] += f"; mean KL {before:.2g} to nearest, {after:.2g} adaptive"
+    return rows
+
+
+def _other(candidate: dict[str, Any]) -> str:
+    return " with channels equalized" if candidate["equalized"] else " with channels as they are"
+
+
+def _trained(ranges: TrainedRanges) -> str:
+    epoch, epochs = (ranges.training.get(name) for name in ("epoch", "epochs"))
+    return f"trained: {len(ranges.amax)} ranges of 'train --qat', epoch {epoch} of {epochs}"
 
 
 def _from_cache(
@@ -143,16 +327,20 @@ def _cache_rows(made: FromCache) -> dict[str, str]:
 
 
 def _model_rows(bundle: Bundle) -> dict[str, str]:
-    from edge_arm.runtime.manifest import Precision
+    from edge_arm.runtime.manifest import CPU_VARIANT, Precision
 
     main = bundle.manifest.artifact(Precision.INT8)
     typed = bundle.manifest.artifact(Precision.INT8, "typed")
+    cpu = bundle.manifest.artifact(Precision.INT8, CPU_VARIANT)
     return {
         "weights": f"{main.checks['weight_bytes'] / 1e6:.1f} MB in an engine",
         "size": f"{main.size_bytes / 1e6:.1f} MB (the file keeps FP32 weights with Q/DQ)",
         "float": ", ".join(main.float_nodes) or "nothing",
         "typed": f"{typed.size_bytes / 1e6:.1f} MB, opset {typed.opset}, float part FP16, for "
         f"TensorRT 10.12 and newer: {bundle.path / typed.file}",
+        "cpu": f"{cpu.size_bytes / 1e6:.1f} MB, unsigned activations, for ONNX Runtime and "
+        f"OpenVINO on CPUs; same answers as the signed form on "
+        f"{100 * cpu.checks['int8_main_agreement']:.2f} % of the faces: {bundle.path / cpu.file}",
         "path": str(bundle.path / main.file),
     }
 
@@ -189,6 +377,6 @@ def _print_comparison(comparison: Comparison, config: CalibrationConfig) -> None
     console.print(
         f"on {len(comparison.faces)} training faces that calibrated neither (all models have "
         f"trained on them: compare the rows, and measure the drop on test faces); ours: "
-        f"{config.method.value}, {config.num_images} faces, seed {config.seed}",
+        f"{_method(config)}, {config.num_images} faces, seed {config.seed}",
         soft_wrap=True,
     )

@@ -45,15 +45,17 @@ def inspect_models_of(bundle: Bundle, *, tensorrt: str, json: bool) -> None:
     """Lint every model of a bundle; see `inspect_model`.
 
     The typed INT8 model counts only for versions that `edge-arm build` builds from it, because an
-    older one refuses it by design and builds from the other INT8 model.
+    older one refuses it by design and builds from the other INT8 model. The one for CPUs counts
+    for none.
     """
+    from edge_arm.runtime.manifest import CPU_VARIANT
     from edge_arm.runtime.tensorrt_versions import capabilities_of
 
     (version,) = _versions(tensorrt)
     typed = capabilities_of(version.value).builds_typed
     linted = []
     for artifact in bundle.manifest.artifacts:
-        if artifact.variant == "typed" and not typed:
+        if artifact.variant == CPU_VARIANT or (artifact.variant == "typed" and not typed):
             linted.append(_Linted(artifact.file, {}, (version,)))
         else:
             linted.append(_Linted(artifact.file, _lint(bundle.verified(artifact.file), [version])))
@@ -129,7 +131,7 @@ def _print_findings(item: _Linted) -> None:
     for version in item.not_built_from:
         typer.echo(
             f"{item.file}: not used with TensorRT {version.value}, where 'edge-arm build' takes "
-            "the INT8 model with FP32 scales"
+            "another INT8 model of the bundle"
         )
     for version, findings in item.findings.items():
         if not findings:

@@ -178,7 +178,7 @@ def shared_part(bundle: Bundle, checkpoint: Path | None) -> tuple[SharedPart | N
 def looks_of(
     calibration: CalibrationFaces, data: str, root: Path, bundle: Bundle
 ) -> CalibrationLooks:
-    """How the calibration faces look, if their data set is on this machine.
+    """How the calibration faces look: as the bundle notes it, else as their files on this machine.
 
     Args:
         calibration: the faces.
@@ -188,8 +188,11 @@ def looks_of(
     """
     from edge_arm.data.registry import face_index, resolve_root
     from edge_arm.runtime.errors import DataError, UsageError
-    from edge_arm.runtime.leaks import CalibrationLooks, calibration_looks
+    from edge_arm.runtime.leaks import CalibrationLooks, calibration_looks, noted_looks
 
+    noted = noted_looks(calibration)
+    if noted is not None:
+        return noted
     name = calibration.data_name
     folder = root
     if name != data:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendChoice, BackendName, CudaName, PrecisionName
+from edge_arm.cli.backends import (
+    BackendChoice,
+    BackendName,
+    CudaName,
+    PrecisionName,
+    VariantName,
+)
 from edge_arm.cli.known_for_measuring import ReferenceName
 
 if TYPE_CHECKING:
@@ -44,6 +50,13 @@ def measure(
     precision: Annotated[
         list[PrecisionName] | None,
         typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
+    ] = None,
+    variant: Annotated[
+        list[VariantName] | None,
+        typer.Option(
+            help="Only this INT8 model: main, which TensorRT builds from, or the one for CPUs; may "
+            "be given again. Both if absent and a CPU runs them."
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call.")] = 32,
     max_drop: Annotated[
@@ -168,7 +181,9 @@ def measure(
         index,
         config,
         known=known,
-        runs_on=BackendChoice(backend, provider, cuda, dla, tuple(precision or ())),
+        runs_on=BackendChoice(
+            backend, provider, cuda, dla, tuple(precision or ()), tuple(variant or ())
+        ),
         explain=explain,
     )
     report = measurement.report

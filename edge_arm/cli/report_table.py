@@ -19,8 +19,8 @@ from edge_arm.runtime.report.text import (
     faces_text,
     gate_remarks,
     limits_pp,
+    model_name,
     percent,
-    precision_name,
     rate_text,
     signed_pp,
     size_text,
@@ -103,7 +103,7 @@ def _table(report: Report) -> Table:
     for row, model in enumerate(report.models):
         drop = report.drops[row - 1] if row else None
         cells = [
-            precision_name(model.precision),
+            model_name(model),
             percent(model.accuracy),
             "" if drop is None else signed_pp(drop.drop_pp),
             "" if drop is None else limits_pp(drop.drop_pp_interval),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_arm.cli.backends import BackendChoice, opened_backends
+from edge_arm.cli.backends import BackendChoice, opened_backends, opened_variants
 
 if TYPE_CHECKING:
     from edge_arm.runtime.faces import FaceIndex
@@ -61,13 +62,14 @@ def run_measurement(
         sources = (
             stack.enter_context(explaining_models(bundle, ships_as_file=as_file)) if explain else {}
         )
-        models = ModelsToMeasure(backends, sources)
+        variants = stack.enter_context(opened_variants(bundle, runs_on))
+        models = ModelsToMeasure(backends, sources, variants)
         advance = stack.enter_context(progress_bar("measuring", len(index) * len(models)))
         return measurement_from_models(
             models,
             index,
             config,
-            known=known,
+            known=replace(known, missing=(*runs_on.left_out(bundle), *known.missing)),
             provenance=lambda predictions: provenance_of(bundle, predictions),
             progress=advance,
         )

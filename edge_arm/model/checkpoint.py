@@ -27,6 +27,7 @@ from edge_arm.runtime.preprocess import (
     preprocess_to_json,
 )
 from edge_arm.runtime.storage import written_atomically
+from edge_arm.runtime.trained_ranges import TrainedRanges, ranges_from_json, ranges_to_json
 
 SCHEMA_VERSION = 1
 # One entry only: safetensors writes several in a random order, and the same training would give
@@ -47,6 +48,7 @@ class Checkpoint:
         data: JSON values that name the training faces by data set, number and hash; no paths.
         versions: of the packages that made it.
         state: the parameters and buffers, by name.
+        ranges: for INT8, if the training chose them (--qat).
         sha256: hex, of the file; empty for one that has none yet.
     """
 
@@ -57,6 +59,7 @@ class Checkpoint:
     data: dict[str, Any]
     versions: dict[str, str]
     state: dict[str, Tensor] = field(repr=False)
+    ranges: TrainedRanges | None = None
     sha256: str = ""
 
 
@@ -84,6 +87,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> Checkpoint:
         "data": checkpoint.data,
         "versions": checkpoint.versions,
     }
+    if checkpoint.ranges is not None:
+        metadata["trained_ranges"] = ranges_to_json(checkpoint.ranges)
     # The bytes are made first and written by Python, so that a full disk is an OSError like any
     # other and not safetensors' own.
     content = safetensors.torch.save(
@@ -128,6 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             data=dict(value["data"]),
             versions=dict(value["versions"]),
             state=state,
+            ranges=ranges_from_json(value["trained_ranges"]) if "trained_ranges" in value else None,
             sha256=sha256(content).hexdigest(),
         )
     except (KeyError, TypeError, ValueError, BundleError, DataError) as error:

@@ -104,7 +104,7 @@ def _stamps_in_turn(paths: Sequence[Path]) -> Int64Array:
     gone = np.flatnonzero(stamps[:, 0] == NO_STAMP)
     if len(gone):
         raise ImageError(
-            f"{str(paths[int(gone[0])])!r} is not there any more, expected a picture; restore the file "
-            "or take it off the list"
+            f"{str(paths[int(gone[0])])!r} is not there any more, expected a picture; restore the "
+            "file or take it off the list"
         )
     return stamps

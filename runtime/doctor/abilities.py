@@ -62,11 +62,17 @@ def abilities_of(seen: Inventory) -> tuple[Ability, ...]:
         _ability(
             seen,
             "calibrate INT8",
-            _packages("onnx", "nvidia-modelopt"),
-            (_needs("onnx", "nvidia-modelopt"), cpu_fault, _opencv),
+            _packages("onnx"),
+            (_needs("onnx"), cpu_fault, _opencv),
         ),
         _ability(seen, "check an ONNX file for TensorRT", _packages("onnx"), (_needs("onnx"),)),
         _ability(seen, "measure, ONNX Runtime on CPU", onnxruntime, (cpu_fault, _opencv)),
+        _ability(
+            seen,
+            "measure, OpenVINO on CPU",
+            f"OpenVINO {found.openvino.version}",
+            (_openvino, _opencv),
+        ),
         _ability(
             seen, "measure, ONNX Runtime on CUDA", f"{onnxruntime} on {gpu}", (_cuda, _opencv)
         ),
@@ -152,6 +158,15 @@ def _needs(*packages: str) -> Check:
         return Fault(what, f"{remove}pip install 'edge-arm[workstation]'")
 
     return check
+
+
+def _openvino(seen: Inventory) -> Fault | None:
+    found = seen.findings.openvino
+    if found.works:
+        return None
+    if not found.installed:
+        return Fault("OpenVINO is not installed", "pip install 'edge-arm[openvino]'")
+    return Fault(found.error, "pip install --force-reinstall --no-deps openvino")
 
 
 def _opencv(seen: Inventory) -> Fault | None:

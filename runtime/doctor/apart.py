@@ -25,6 +25,7 @@ from edge_arm.runtime.doctor.modules import (
     OnnxRuntimeFinding,
     look_at_module,
     look_at_onnxruntime,
+    look_at_openvino,
     look_at_rtx,
     reason_of,
 )
@@ -55,6 +56,7 @@ LOOKS: dict[str, Callable[[], Any]] = {
     "onnxruntime": look_at_onnxruntime,
     "rtx": look_at_rtx,
     "opencv": partial(look_at_module, "cv2"),
+    "openvino": look_at_openvino,
 }
 """What can be looked at, by name."""
 
@@ -71,6 +73,7 @@ class Findings:
         onnxruntime: with its providers.
         rtx: TensorRT-RTX as a plugin of it.
         opencv: as `cv2`.
+        openvino: for INT8 on CPUs.
     """
 
     gpu: GpuFinding
@@ -80,6 +83,7 @@ class Findings:
     onnxruntime: OnnxRuntimeFinding
     rtx: ModuleFinding
     opencv: ModuleFinding
+    openvino: ModuleFinding
 
 
 def look_around(timeout_s: float = TIMEOUT_S) -> Findings:
@@ -96,7 +100,7 @@ def look_around(timeout_s: float = TIMEOUT_S) -> Findings:
         )
         modules = {
             name: pool.submit(look_apart, name, ModuleFinding, timeout_s=timeout_s)
-            for name in ("pycuda", "cuda-python", "rtx", "opencv")
+            for name in ("pycuda", "cuda-python", "rtx", "opencv", "openvino")
         }
     return Findings(
         gpu=gpu.result(),
@@ -106,6 +110,7 @@ def look_around(timeout_s: float = TIMEOUT_S) -> Findings:
         onnxruntime=onnxruntime.result(),
         rtx=modules["rtx"].result(),
         opencv=modules["opencv"].result(),
+        openvino=modules["openvino"].result(),
     )
 
 

@@ -28,6 +28,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+    "openvino",
     "pycuda",
     "cuda-python",
     "cuda-bindings",

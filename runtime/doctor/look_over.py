@@ -95,6 +95,7 @@ def _facts(seen: Inventory) -> tuple[Fact, ...]:
         ("cuda-python", _library(seen, "cuda-python", *_cuda_python(seen))),
         ("ONNX Runtime", _onnxruntime(seen)),
         ("TensorRT-RTX plugin", _library(seen, *_rtx(seen))),
+        ("OpenVINO", _library(seen, "openvino", *_openvino(seen))),
         ("OpenCV", _version_or_error(found.opencv.version, found.opencv.error)),
         ("numpy", seen.python.packages.get("numpy", _NONE)),
         ("torch", seen.python.packages.get("torch", _NONE)),
@@ -169,6 +170,10 @@ def _library(seen: Inventory, package: str, installed: bool, error: str) -> str:
 
 def _cuda_python(seen: Inventory) -> tuple[bool, str]:
     return seen.findings.cuda_python.installed, seen.findings.cuda_python.error
+
+
+def _openvino(seen: Inventory) -> tuple[bool, str]:
+    return seen.findings.openvino.installed, seen.findings.openvino.error
 
 
 def _rtx(seen: Inventory) -> tuple[str, bool, str]:

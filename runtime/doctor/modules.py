@@ -108,6 +108,22 @@ def look_at_rtx() -> ModuleFinding:
     return plugin
 
 
+def look_at_openvino() -> ModuleFinding:
+    """Import OpenVINO as the backend does, which tells nobody about it."""
+    from edge_arm.runtime.openvino_backend import load_openvino
+
+    try:
+        module = load_openvino()
+    except BackendUnavailableError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ModuleNotFoundError) and cause.name == "openvino":
+            return ModuleFinding(installed=False)
+        return ModuleFinding(error=reason_of(cause))
+    except BaseException as error:  # some call sys.exit
+        return ModuleFinding(error=reason_of(error))
+    return ModuleFinding(version=str(module.get_version()).split("-")[0])
+
+
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split())

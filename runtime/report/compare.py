@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.faces import FaceIndex
+from edge_arm.runtime.manifest import MAIN_VARIANT
 from edge_arm.runtime.report.reading import OlderReport
 
 Value = str | float | int | bool | None
@@ -36,7 +37,7 @@ class Change:
     """One field of the report that is not what it was.
 
     Attributes:
-        field: where it is in the JSON, candidates by precision: "candidates.int8.accuracy".
+        field: where it is in the JSON, candidates by model: "candidates.int8.accuracy".
         before: in the older report; None if it was not there.
         after: in this one; None if it is not there.
         kind: of both.
@@ -57,7 +58,7 @@ class Comparison:
         older_created_at: when it was made.
         figures: results that changed, in the order of the report.
         ingredients: models, calibration, versions and limits that changed.
-        same_models: precisions whose model file is the same to the byte.
+        same_models: models whose file is the same to the byte.
     """
 
     older_name: str
@@ -122,7 +123,9 @@ def comparison_with(older: OlderReport, current: Mapping[str, Any]) -> Compariso
         figures=tuple(figures),
         ingredients=tuple(ingredients),
         same_models=tuple(
-            str(after[name.replace("sha256", "precision")])
+            name.split(".")[1]
+            if name.startswith("candidates.")
+            else str(after["reference.precision"])
             for name in after
             if name.endswith(".sha256")
             and name.startswith(("reference.", "candidates."))
@@ -201,18 +204,25 @@ def _refuse_first(older: OlderReport, differences: Iterable[tuple[str, object, o
 
 
 def _fields(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Every single value by its place; candidates by precision and classes by name."""
+    """Every single value by its place; candidates by model and classes by name."""
     for name, item in value.items():
         place = f"{prefix}{name}"
         if isinstance(item, Mapping):
             yield from _fields(item, f"{place}.")
         elif isinstance(item, list):
             for entry in item:
-                key = entry.get("precision", entry.get("name")) if isinstance(entry, dict) else None
+                key = _key(entry) if isinstance(entry, dict) else None
                 if name in ("candidates", "per_class") and isinstance(key, str):
                     yield from _fields(entry, f"{place}.{key}.")
         elif item is None or isinstance(item, str | int | float | bool):
             yield place, item
+
+
+def _key(entry: Mapping[str, Any]) -> Any:
+    """What tells an entry from its neighbours: "int8", "int8 (cpu)", "fear"."""
+    variant = entry.get("variant", MAIN_VARIANT)
+    key = entry.get("precision", entry.get("name"))
+    return key if variant == MAIN_VARIANT else f"{key} ({variant})"
 
 
 def _figure_kind(name: str) -> Kind | None:

@@ -19,7 +19,7 @@ from edge_arm.runtime.flips import FlippedFace
 from edge_arm.runtime.images import read_image
 from edge_arm.runtime.preprocess import resize_face
 from edge_arm.runtime.report.report import Report
-from edge_arm.runtime.report.text import faces_text, precision_name
+from edge_arm.runtime.report.text import faces_text, model_name
 
 MOST_FACES = 60
 """Shown for each precision, those of the largest margins first: the changes that need a reason."""
@@ -38,13 +38,13 @@ def contact_sheets(report: Report) -> str:
     """
     sheets = []
     for drop in report.drops:
-        precision = drop.candidate.precision
+        name = model_name(drop.candidate)
         flipped = sorted(
-            (face for face in report.flipped if face.precision is precision),
+            (face for face in report.flipped if model_name(face) == name),
             key=lambda face: (-face.reference_margin, face.sample_id),
         )
         if flipped:
-            sheets.append(_sheet(precision_name(precision), flipped, report.labels.classes))
+            sheets.append(_sheet(name, flipped, report.labels.classes))
     if not sheets:
         return ""
     return (

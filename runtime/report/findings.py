@@ -11,9 +11,9 @@ from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.text import (
     faces_text,
     limits_pp,
+    model_name,
     names_text,
     percent,
-    precision_name,
     signed_pp,
     small_number,
 )
@@ -32,7 +32,7 @@ _NOTABLE_P = 0.05
 def alarms(report: Report) -> tuple[str, ...]:
     """Faults that come before any figure, because they put the figures in doubt."""
     lines = [
-        f"{precision_name(check.precision)} depends on the other faces of a batch: at "
+        f"{model_name(check)} depends on the other faces of a batch: at "
         f"{check.arrangement}, a logit moved by {small_number(check.max_logit_difference)} "
         f"(at most {small_number(check.limit)} is accepted) and {check.changed_answers:,} of "
         f"{faces_text(check.num_faces)} changed their answer. Its accuracy depends on how faces "
@@ -52,7 +52,7 @@ def _worst_failures(checks: tuple[InvarianceCheck, ...]) -> list[InvarianceCheck
     """The arrangement that moved a logit most, for each model that failed."""
     worst: dict[str, InvarianceCheck] = {}
     for check in checks:
-        name = check.precision.value
+        name = model_name(check)
         if not check.holds and (name not in worst or _move(check) > _move(worst[name])):
             worst[name] = check
     return list(worst.values())
@@ -73,7 +73,7 @@ def invariance_sentence(report: Report) -> str | None:
     faces = faces_text(max(check.num_faces for check in checks))
     arrangements = len({check.arrangement for check in checks})
     if failed:
-        names = sorted({precision_name(check.precision) for check in failed})
+        names = sorted({model_name(check) for check in failed})
         return (
             f"Batch invariance FAILS for {names_text(names)}: {len(failed)} of {len(checks)} "
             f"checks on {faces} moved a logit by more than is accepted."
@@ -152,7 +152,7 @@ def slice_text(item: SliceDrop) -> str:
     """One slice: "INT8, age 70+: +6.25 pp (+1.20 to +12.40)"."""
     limits = 100.0 * item.interval.low, 100.0 * item.interval.high
     return (
-        f"{precision_name(item.precision)}, {item.attribute} {item.value}: "
+        f"{model_name(item)}, {item.attribute} {item.value}: "
         f"{signed_pp(100.0 * item.counts.drop)} pp ({limits_pp(limits)})"
     )
 
@@ -169,7 +169,7 @@ def explanation_sentence(report: Report) -> str | None:
 def confidence_sentence(report: Report) -> str | None:
     """What the stored temperature does to the calibration error; None where none is stored."""
     parts = [
-        f"{precision_name(model.precision)} {percent(model.confidence_quality.ece)} to "
+        f"{model_name(model)} {percent(model.confidence_quality.ece)} to "
         f"{percent(model.tempered.ece)} (T = {model.temperature:.3g})"
         for model in report.models
         if model.tempered is not None and model.temperature is not None

@@ -30,7 +30,7 @@ from edge_arm.runtime.report.plots import (
 )
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.style import STYLE
-from edge_arm.runtime.report.text import precision_name
+from edge_arm.runtime.report.text import model_name
 from edge_arm.runtime.storage import write_text
 
 _FEW = 8
@@ -243,7 +243,7 @@ def _reliability_plots(report: Report) -> list[str]:
     plots = []
     for row in range(len(report.drops)) if report.drops else [-1]:
         curves = reliability_curves(report, row)
-        name = precision_name(report.models[row + 1].precision)
+        name = model_name(report.models[row + 1])
         names = legend_of({curve.name: curve.series for curve in curves})
         plot = reliability_plot(f"plot-reliability-{name.lower()}", curves)
         plots.append(f"<h3>{name}</h3>{names}{plot}")

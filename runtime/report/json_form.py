@@ -77,7 +77,8 @@ def report_to_json(report: Report) -> dict[str, Any]:
                 "flipped": [
                     _flip_to_json(face, report.labels.classes)
                     for face in report.flipped
-                    if face.precision is drop.candidate.precision
+                    if (face.precision, face.variant)
+                    == (drop.candidate.precision, drop.candidate.variant)
                 ]
             }
             for drop in report.drops
@@ -111,6 +112,8 @@ def report_to_json(report: Report) -> dict[str, Any]:
 def _model_to_json(model: ModelAccuracy) -> dict[str, Any]:
     return {
         "precision": model.precision.value,
+        "variant": model.variant,
+        "file": model.info.file or None,  # an older edge-arm recorded answers without it
         "backend": model.info.name,
         "backend_version": model.info.version,
         "sha256": model.info.model_sha256,
@@ -215,6 +218,7 @@ def _baseline_to_json(item: Baseline) -> dict[str, Any]:
 def _check_to_json(check: InvarianceCheck) -> dict[str, Any]:
     return {
         "precision": check.precision.value,
+        "variant": check.variant,
         "backend": check.backend,
         "arrangement": check.arrangement,
         "batch_size": check.batch_size,
@@ -243,6 +247,7 @@ def _source_to_json(item: DropSource) -> dict[str, Any]:
 def _slice_to_json(item: SliceDrop) -> dict[str, Any]:
     return {
         "precision": item.precision.value,
+        "variant": item.variant,
         "attribute": item.attribute,
         "value": item.value,
         "num_faces": item.counts.num_faces,

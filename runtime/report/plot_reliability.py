@@ -17,7 +17,7 @@ from edge_arm.runtime.report.svg import (
     series_css,
     text,
 )
-from edge_arm.runtime.report.text import percent, precision_name
+from edge_arm.runtime.report.text import model_name, percent
 from edge_arm.runtime.statistics import ConfidenceQuality
 
 _LEFT, _TOP, _BOTTOM = 44.0, 12.0, 300.0
@@ -48,12 +48,12 @@ def reliability_curves(report: Report, row: int) -> tuple[ReliabilityCurve, ...]
         row: of the candidate among `report.drops`; -1 for FP32 alone.
     """
     reference = report.reference
-    name = precision_name(reference.precision)
+    name = model_name(reference)
     curves = [ReliabilityCurve(name, REFERENCE_SERIES, reference.confidence_quality)]
     last = reference
     if row >= 0:
         last = report.drops[row].candidate
-        name = precision_name(last.precision)
+        name = model_name(last)
         curves.append(ReliabilityCurve(name, row, last.confidence_quality))
     if last.tempered is not None:
         # The diamond, or the square where a third candidate has the diamond.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.svg import LEFT, RIGHT, figure, text
-from edge_arm.runtime.report.text import precision_name, rate_text, size_text
+from edge_arm.runtime.report.text import model_name, rate_text, size_text
 
 _BAR_HEIGHT = 14.0
 _STEP = 38.0
@@ -21,7 +21,7 @@ def speed_plot(report: Report) -> str:
     Returns:
         An SVG element.
     """
-    names = [precision_name(model.precision) for model in report.models]
+    names = [model_name(model) for model in report.models]
     sizes = [float(model.info.size_bytes) for model in report.models]
     rates = [model.images_per_second for model in report.models]
     size_words = [size_text(model.info.size_bytes) for model in report.models]

@@ -25,7 +25,7 @@ from edge_arm.runtime.report.text import (
     confidence_text,
     faces_text,
     limits_pp,
-    precision_name,
+    model_name,
     signed_pp,
 )
 from edge_arm.runtime.slices import SliceDrop
@@ -66,7 +66,7 @@ def drop_plot(report: Report) -> str:
     whiskers, labels, words = [], [], []
     for row, drop in enumerate(report.drops):
         y = 34.0 + 46.0 * row
-        name = precision_name(drop.candidate.precision)
+        name = model_name(drop.candidate)
         value = f"{signed_pp(drop.drop_pp)} pp ({limits_pp(drop.drop_pp_interval)})"
         whiskers.append(_Whisker(y, row, drop.drop_pp, drop.drop_pp_interval))
         labels.append(text((LEFT, y - 12), f"{name} {value}"))
@@ -105,9 +105,7 @@ def class_drop_plot(report: Report) -> str:
             faint = cannot_judge(one)
             whisker = _Whisker(y, row, 100.0 * one.counts.drop, _in_pp(one.interval), faint)
             whiskers.append(whisker)
-            words.append(
-                _whisker_words(f"{name} {precision_name(drop.candidate.precision)}", whisker)
-            )
+            words.append(_whisker_words(f"{name} {model_name(drop.candidate)}", whisker))
             y += 14.0
         y += 12.0
     margin = None if report.class_gate is None else 100.0 * report.class_gate
@@ -127,7 +125,7 @@ def slice_drop_plot(report: Report) -> str:
     Returns:
         An SVG element.
     """
-    series = {drop.candidate.precision: row for row, drop in enumerate(report.drops)}
+    series = {model_name(drop.candidate): row for row, drop in enumerate(report.drops)}
     groups: dict[tuple[str, str], list[SliceDrop]] = {}
     for item in report.slices:
         groups.setdefault((item.attribute, item.value), []).append(item)
@@ -141,10 +139,10 @@ def slice_drop_plot(report: Report) -> str:
         for item in items:
             # As for an emotion: too few faces may still show that there is a drop.
             faint = item.too_small and item.interval.low <= 0.0 <= item.interval.high
-            row = series.get(item.precision, 0)
+            row = series.get(model_name(item), 0)
             whisker = _Whisker(y, row, 100.0 * item.counts.drop, _in_pp(item.interval), faint)
             whiskers.append(whisker)
-            name = f"{attribute} {value} {precision_name(item.precision)}"
+            name = f"{attribute} {value} {model_name(item)}"
             words.append(_whisker_words(name, whisker))
             y += 14.0
         y += 12.0
@@ -174,7 +172,7 @@ def source_drop_plot(report: Report) -> str:
 
 def legend(report: Report) -> str:
     """The candidates' names beside the form and colour of their points, as an HTML list."""
-    names = [precision_name(drop.candidate.precision) for drop in report.drops]
+    names = [model_name(drop.candidate) for drop in report.drops]
     return legend_of(dict(zip(names, range(len(names)), strict=True)))
 
 

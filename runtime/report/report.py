@@ -5,7 +5,7 @@ Every form is made from the same `Report`, so they cannot say different things.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,8 @@ class Report:
         data: the faces.
         labels: the model's classes.
         reference: the FP32 model.
-        drops: of each other precision, highest first; may be empty.
+        drops: of each other model, highest precision first and other files of one last; may be
+            empty.
         gate: largest accepted drop, if one was asked for.
         provenance: how it came about.
         class_gate: largest accepted drop of any class, as a fraction, if one was asked for.
@@ -165,6 +166,7 @@ def report_from_predictions(
     gate: Gate | None,
     provenance: Provenance,
     class_gate: float | None = None,
+    beside: Sequence[Predictions] = (),
 ) -> Report:
     """Compare every precision with FP32.
 
@@ -174,6 +176,7 @@ def report_from_predictions(
         gate: largest accepted drop of each candidate.
         provenance: how the predictions came about.
         class_gate: largest accepted drop of any class of a candidate, as a fraction.
+        beside: of other files of a precision, compared and judged likewise.
 
     Raises:
         BundleError: if FP32 is missing.
@@ -186,8 +189,11 @@ def report_from_predictions(
             f"got predictions of {', '.join(item.value for item in predictions) or 'no model'}, "
             "expected fp32 among them as the reference; make it with 'edge-arm export'"
         )
-    require_something_to_judge(predictions, gate=gate, class_gate=class_gate)
-    candidates = [item for item in Precision if item in predictions and item is not REFERENCE]
+    require_something_to_judge(
+        [*predictions, *(item.precision for item in beside)], gate=gate, class_gate=class_gate
+    )
+    main = [item for item in Precision if item in predictions and item is not REFERENCE]
+    candidates = [*(predictions[item] for item in main), *beside]
     confidence = DEFAULT_CONFIDENCE if gate is None else gate.confidence
     return Report(
         data=MeasuredData(
@@ -200,8 +206,7 @@ def report_from_predictions(
         labels=reference.labels,
         reference=accuracy_of(reference, confidence=confidence),
         drops=tuple(
-            compare(reference, predictions[item], gate, max_class_drop=class_gate)
-            for item in candidates
+            compare(reference, item, gate, max_class_drop=class_gate) for item in candidates
         ),
         gate=gate,
         provenance=provenance,

@@ -29,9 +29,9 @@ from edge_arm.runtime.report.text import (
     confidence_text,
     faces_text,
     limits_pp,
+    model_name,
     p_value,
     percent,
-    precision_name,
     rate_text,
     signed_pp,
     size_text,
@@ -90,7 +90,7 @@ def precisions_section(report: Report) -> Section:
             plain_row("Lowest recall", of_drops(_worst_cell)),
             plain_row("Largest drop of an emotion, pp", of_drops(_largest_drop_cell)),
         ]
-    columns = ("", *(precision_name(model.precision) for model in models))
+    columns = ("", *(model_name(model) for model in models))
     caption = (
         f"{faces_text(report.data.num_images)}, small print: {confidence_text(report.confidence)} "
         "intervals"
@@ -184,7 +184,7 @@ def emotions_section(report: Report) -> Section | None:
 
 
 def _class_table(drop: AccuracyDrop, class_gate: float | None) -> Table:
-    name = precision_name(drop.candidate.precision)
+    name = model_name(drop.candidate)
     columns = ["Emotion", "FP32", name, "Drop", "p"]
     if class_gate is not None:
         columns.append(f"< {100.0 * class_gate:g} pp")
@@ -228,7 +228,7 @@ def slices_section(report: Report) -> Section | None:
         return None
     by_precision: dict[str, list[SliceDrop]] = {}
     for item in report.slices:
-        by_precision.setdefault(precision_name(item.precision), []).append(item)
+        by_precision.setdefault(model_name(item), []).append(item)
     return Section(
         Topic.SLICES,
         "By group of people",
@@ -274,8 +274,8 @@ def flips_section(report: Report) -> Section | None:
         lead=("Equal accuracies can hide changed answers: what one face loses another wins.",),
         tables=tuple(
             Matrix(
-                precision_name(drop.candidate.precision),
-                f"FP32's answer (row) and {precision_name(drop.candidate.precision)}'s (column)",
+                model_name(drop.candidate),
+                f"FP32's answer (row) and {model_name(drop.candidate)}'s (column)",
                 drop.labels.classes,
                 _counts(drop.agreement.flips),
             )
@@ -286,7 +286,7 @@ def flips_section(report: Report) -> Section | None:
 
 
 def _margin_text(drop: AccuracyDrop) -> str:
-    name, margins = precision_name(drop.candidate.precision), drop.agreement.flipped_margins
+    name, margins = model_name(drop.candidate), drop.agreement.flipped_margins
     if not margins.size:
         return f"{name}: no answer changed."
     close = int(np.count_nonzero(margins < CLOSE_CALL))
@@ -309,7 +309,7 @@ def confusions_section(report: Report) -> Section:
         "Right and wrong",
         tables=tuple(
             Matrix(
-                precision_name(model.precision),
+                model_name(model),
                 "True emotion (row) and answer (column)",
                 report.labels.classes,
                 _counts(model.confusion),
@@ -327,7 +327,7 @@ def speed_section(report: Report) -> Section:
     """File sizes and images per second, as far as they mean anything."""
     rows = tuple(
         plain_row(
-            precision_name(model.precision),
+            model_name(model),
             (
                 size_text(model.info.size_bytes),
                 rate_text(model.images_per_second),

@@ -27,8 +27,8 @@ from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.text import (
     confidence_text,
     limits_pp,
+    model_name,
     percent,
-    precision_name,
     signed_pp,
     small_number,
 )
@@ -41,7 +41,7 @@ def confidence_section(report: Report) -> Section:
     """How far probabilities can be believed, before and after, as they are and tempered."""
     rows = []
     for model in report.models:
-        name = precision_name(model.precision)
+        name = model_name(model)
         quality, tempered = model.confidence_quality, model.tempered
         rows.append(plain_row(name, (percent(quality.ece), f"{quality.nll:.4f}", "1")))
         if tempered is not None and model.temperature is not None:
@@ -180,19 +180,18 @@ def invariance_section(report: Report) -> Section | None:
     checks = report.invariance
     if not checks:
         return None
-    precisions = list(dict.fromkeys(check.precision for check in checks))
+    models = list(dict.fromkeys(model_name(check) for check in checks))
     arrangements = list(dict.fromkeys(check.arrangement for check in checks))
-    found = {(check.arrangement, check.precision): check for check in checks}
+    found = {(check.arrangement, model_name(check)): check for check in checks}
     rows = [
         plain_row(
             arrangement,
-            (_invariance_cell(found.get((arrangement, precision))) for precision in precisions),
+            (_invariance_cell(found.get((arrangement, model))) for model in models),
         )
         for arrangement in arrangements
     ]
     limits = [
-        max(check.limit for check in checks if check.precision is precision)
-        for precision in precisions
+        max(check.limit for check in checks if model_name(check) == model) for model in models
     ]
     rows.append(plain_row("Accepted at most", (small_number(limit) for limit in limits)))
     return Section(
@@ -204,7 +203,7 @@ def invariance_section(report: Report) -> Section | None:
                 "",
                 "Largest move of any logit against the faces one by one; small print: changed "
                 "answers",
-                ("Arrangement", *(precision_name(item) for item in precisions)),
+                ("Arrangement", *models),
                 tuple(rows),
             ),
         ),

@@ -9,10 +9,10 @@ from edge_arm.runtime.report.compare import Change, Comparison, Kind
 from edge_arm.runtime.report.document import Cell, Section, Table, Topic, plain_row
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.report.text import (
+    model_name,
     names_text,
     not_said,
     percent,
-    precision_name,
     signed_pp,
 )
 
@@ -143,9 +143,9 @@ def provenance_section(report: Report) -> Section:
     ]
     points += [
         (
-            precision_name(model.precision),
-            f"{model.info.model_sha256}, {model.info.name} {model.info.version}, "
-            f"batch {model.batch_size}",
+            model_name(model),
+            f"{_file(model.info.file)}{model.info.model_sha256}, {model.info.name} "
+            f"{model.info.version}, batch {model.batch_size}",
         )
         for model in report.models
     ]
@@ -154,6 +154,10 @@ def provenance_section(report: Report) -> Section:
     points += [(f"Source: {name}", text) for name, text in _flat(origin.source)]
     points += [(f"Calibration: {name}", text) for name, text in _flat(origin.calibration or {})]
     return Section(Topic.PROVENANCE, "Provenance", points=tuple(points))
+
+
+def _file(name: str) -> str:
+    return f"{name}, SHA-256 " if name else ""  # an older edge-arm recorded answers without it
 
 
 def _versions(versions: Mapping[str, str]) -> str:

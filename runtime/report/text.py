@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from edge_arm.runtime.accuracy_drop import AccuracyDrop
-from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Precision
 from edge_arm.runtime.report.report import Report
 from edge_arm.runtime.statistics import ClassDrop, ClassRules, IntervalMethod, Verdict
 
@@ -39,6 +40,22 @@ def cannot_judge(one: ClassDrop) -> bool:
 def precision_name(precision: Precision) -> str:
     """As people write it: INT8."""
     return precision.value.upper()
+
+
+class _OfAModel(Protocol):
+    """Whatever says which model of a bundle it is about."""
+
+    @property
+    def precision(self) -> Precision: ...
+
+    @property
+    def variant(self) -> str: ...
+
+
+def model_name(item: _OfAModel) -> str:
+    """Of the model that something is about: INT8, or INT8 (CPU) for another file than the main."""
+    name = precision_name(item.precision)
+    return name if item.variant == MAIN_VARIANT else f"{name} ({item.variant.upper()})"
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -101,7 +118,7 @@ def confidence_text(confidence: float) -> str:
 def drop_text(drop: AccuracyDrop) -> str:
     """One candidate's drop with its interval: "INT8 loses 0.42 pp (95 % interval ...)"."""
     points = drop.drop_pp
-    name = precision_name(drop.candidate.precision)
+    name = model_name(drop.candidate)
     size = f"{abs(points):.2f}"
     verb = "loses" if points > 0 and size != "0.00" else "gains"
     # Not "keeps its accuracy": that is what an interval of 30 pp leaves open.
@@ -171,7 +188,7 @@ def class_gate_text(report: Report) -> str | None:
             said = f"shown to lose at least that in {_emotions(drop, verdict)}"
         else:
             said = f"undecided for {_emotions(drop, Verdict.CANNOT_TELL)}"
-        models.setdefault(said, []).append(precision_name(drop.candidate.precision))
+        models.setdefault(said, []).append(model_name(drop.candidate))
     parts = [
         f"{names_text(names)} {'is' if len(names) == 1 else 'are'} {said}"
         for said, names in models.items()
@@ -204,7 +221,7 @@ def gate_remarks(report: Report) -> tuple[str, ...]:
     for drop in report.drops:
         if drop.gate is None or drop.verdict is not Verdict.CANNOT_TELL:
             continue
-        name = precision_name(drop.candidate.precision)
+        name = model_name(drop.candidate)
         limit = f"{100.0 * drop.gate.max_drop:g} pp"
         more = (
             "the drop that was seen lies so near the limit that even a million faces like these "
@@ -251,7 +268,13 @@ def speed_note(report: Report) -> str | None:
         return (
             "images/s is of ONNX Runtime on this CPU and says nothing about INT8 or FP16 in "
             "TensorRT. An INT8 file keeps FP32 weights behind its Q/DQ, as TensorRT 8.6 needs; "
-            "an engine holds them in one byte each."
+            "an engine holds them in one byte each. "
+            + (
+                "INT8 (CPU) has the same weights and ranges in the form that ONNX Runtime is fast "
+                "with."
+                if any(drop.candidate.variant == CPU_VARIANT for drop in report.drops)
+                else "ONNX Runtime is slow with it; the form for CPUs was not measured."
+            )
         )
     return None
 

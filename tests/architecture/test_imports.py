@@ -22,10 +22,10 @@ def _rule(rooms: str = "", packages: str = "") -> Rule:
     return Rule(frozenset(rooms.split()), frozenset(packages.split()))
 
 
-_DEVICE = "tensorrt tensorrt_rtx pycuda cuda onnxruntime onnxruntime_ep_nv_tensorrt_rtx"
+_DEVICE = "tensorrt tensorrt_rtx pycuda cuda onnxruntime onnxruntime_ep_nv_tensorrt_rtx openvino"
 _ALL_ROOMS = (
     "edge_arm.runtime edge_arm.data edge_arm.model edge_arm.training "
-    "edge_arm.export edge_arm.calibration"
+    "edge_arm.quantization_aware edge_arm.export edge_arm.calibration"
 )
 _TORCH_STAGE = "numpy cv2 torch safetensors rich"
 
@@ -36,8 +36,12 @@ RULES = {
     "edge_arm.data": _rule("edge_arm.runtime", "numpy cv2"),
     "edge_arm.model": _rule("edge_arm.runtime", _TORCH_STAGE),
     "edge_arm.training": _rule("edge_arm.runtime edge_arm.data edge_arm.model", _TORCH_STAGE),
+    "edge_arm.quantization_aware": _rule(
+        "edge_arm.runtime edge_arm.data edge_arm.model edge_arm.training",
+        f"{_TORCH_STAGE} modelopt",
+    ),
     "edge_arm.calibration": _rule(
-        "edge_arm.runtime", "numpy onnx onnxruntime onnx_graphsurgeon modelopt"
+        "edge_arm.runtime", "numpy cv2 onnx onnxruntime onnx_graphsurgeon modelopt"
     ),
     "edge_arm.export": _rule(
         "edge_arm.runtime", "numpy onnx onnxruntime onnx_graphsurgeon modelopt"

@@ -14,6 +14,7 @@ BLOCKED = (
     "torchvision",
     "onnx",
     "onnxruntime",
+    "openvino",
     "onnxscript",
     "tensorrt",
     "tensorrt_rtx",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,11 @@ from typer.testing import CliRunner
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.tensorrt_cache import cache_text
 from edge_arm.cli.calibrate import MethodName, calibrate
+from edge_arm.runtime.calibration_faces import calibration_faces
 from edge_arm.runtime.errors import BundleError, CalibrationError, DataError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+from edge_arm.runtime.perceptual_hash import perceptual_hashes
+from edge_arm.runtime.preprocess import resize_face
 
 app = typer.Typer()
 app.command()(calibrate)
@@ -35,6 +40,16 @@ def rafdb(tmp_path: Path) -> Path:
     lines = "".join(f"{name}.jpg {label}\n" for name, label in names)
     (root / "EmoLabel" / "list_patition_label.txt").write_text(lines)
     return root
+
+
+# The command line in argv behind the packages that cannot be imported.
+WITHOUT = """
+import sys
+for name in sys.argv.pop(1).split():
+    sys.modules[name] = None
+from edge_arm.cli.main import main
+sys.exit(main())
+"""
 
 
 def run(*arguments: object) -> str:
@@ -59,6 +74,69 @@ def test_the_command_adds_int8_and_prints_what_it_did(
     assert after.manifest.calibration["seed"] == 3
 
 
+def test_neither_model_optimizer_nor_pytorch_is_needed(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, "--images", "14")
+    command = ("calibrate", *options, "--method", "max")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "modelopt torch", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert open_bundle(bundle.path).model(Precision.INT8)[0].exists()
+
+
+def test_a_balanced_sample_is_drawn_and_recorded_with_the_looks_of_its_faces(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    options = ("--images", 15, "--method", "max", "--balance", "balanced")
+    run("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, *options)
+    after = open_bundle(bundle.path)
+    assert after.manifest.calibration is not None
+    assert after.manifest.calibration["balance"] == "balanced"
+    counts = after.manifest.calibration["class_counts"].values()
+    assert sorted(counts) == [2, 2, 2, 2, 2, 2, 3]
+    faces = calibration_faces(after)
+    assert faces is not None
+    first = cv2.imread(str(rafdb / "Image" / "aligned" / f"{faces.sample_ids[0][:11]}_aligned.jpg"))
+    pixels = resize_face(cv2.cvtColor(first, cv2.COLOR_BGR2RGB), 64)
+    assert faces.looks[0] == perceptual_hashes(pixels[np.newaxis])[0].tobytes().hex()
+
+
+def test_a_calibration_face_in_the_test_split_is_refused_before_any_work(
+    model: onnx.ModelProto, make_bundle: MakeBundle, rafdb: Path
+):
+    bundle = make_bundle(model)
+    pictures = rafdb / "Image" / "aligned"
+    copied = (pictures / "train_00004_aligned.jpg").read_bytes()
+    (pictures / "test_0001_aligned.jpg").write_bytes(copied)
+    with pytest.raises(DataError, match=r"1 of the 21 .* 'train_00004.jpg' \(there 'test_0001"):
+        run("--data", "rafdb", "--root", rafdb, "--bundle", bundle.path, "--images", 21)
+    assert {path.name for path in bundle.path.iterdir()} == {
+        "model.fp32.onnx", "golden.npz", "manifest.json"
+    }  # fmt: skip
+
+
+def test_without_a_test_split_the_calibration_says_that_nobody_looked(
+    model: onnx.ModelProto,
+    make_bundle: MakeBundle,
+    rafdb: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    listing = rafdb / "EmoLabel" / "list_patition_label.txt"
+    listing.write_text(listing.read_text().replace("test_0001.jpg 1\n", ""))
+    (rafdb / "Image" / "aligned" / "test_0001_aligned.jpg").unlink()
+    options = ("--bundle", make_bundle(model).path, "--images", 14, "--method", "max")
+    run("--data", "rafdb", "--root", rafdb, *options)
+    assert "calibration faces were not looked for among test faces" in caplog.text
+    assert "has no row for the test split" in caplog.text
+
+
 @pytest.fixture
 def cache(model: onnx.ModelProto, tmp_path: Path) -> Path:
     path = tmp_path / "old.cache"
@@ -76,7 +154,7 @@ def test_a_cache_is_converted_without_data_and_what_was_not_measured_is_said(
     assert "not used   1 names that are no tensors of this model: 'stranger'" in printed
     assert "accuracy was not measured: give --data NAME" in printed
     after = open_bundle(bundle.path)
-    assert {item.variant for item in after.manifest.artifacts} == {"main", "typed"}
+    assert {item.variant for item in after.manifest.artifacts} == {"main", "typed", "cpu"}
     assert after.manifest.calibration is not None
     assert after.manifest.calibration["method"] == "from cache"
 
@@ -157,5 +235,5 @@ def test_an_unknown_method_is_wrong_use_and_the_message_names_all_methods():
 
 
 def test_the_commands_methods_are_the_rooms_methods():
-    assert [item.value for item in MethodName] == ["entropy", "max", "percentile", "mse"]
-    assert {item.value for item in MethodName} == {item.value for item in Method}
+    assert [item.value for item in MethodName] == ["auto", "entropy", "max", "percentile", "mse"]
+    assert {item.value for item in MethodName} - {"auto"} == {item.value for item in Method}

@@ -9,11 +9,10 @@ import pytest
 from edge_arm.calibration.comparison import (
     HELD_OUT_FACES,
     compare_models,
-    held_out,
     num_held_out,
 )
-from edge_arm.calibration.sample import calibration_sample
-from edge_arm.runtime.errors import CalibrationError, UsageError
+from edge_arm.calibration.sample import calibration_sample, held_out_sample
+from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.preprocess import PreprocessSpec
 
@@ -25,10 +24,6 @@ def always(*answers: int) -> Callable[[np.ndarray], np.ndarray]:
     """A model that answers these classes, face after face, whatever it sees."""
     rows = iter(np.eye(7, dtype=np.float32)[list(answers)])
     return lambda images: np.stack([next(rows) for _ in images])
-
-
-def ids(index: FaceIndex) -> list[str]:
-    return [sample.sample_id for sample in index.samples]
 
 
 def test_scores_are_paired_with_fp32_by_hand(face_index: MakeIndex):
@@ -67,30 +62,10 @@ def test_a_model_that_answers_nan_is_refused(face_index: MakeIndex):
         compare_models(always(0, 0, 1, 2), {"a": nothing}, faces=faces, spec=SPEC)
 
 
-def test_held_out_faces_are_all_that_did_not_calibrate(face_index: MakeIndex):
+def test_the_progress_adds_up_to_the_held_out_faces_there_are(face_index: MakeIndex):
     population = face_index()
     sample = calibration_sample(population, num_images=14, seed=0)
-    left = held_out(population, sample, 0)
-    assert not set(ids(left)) & set(ids(sample))
-    assert len(left) == len(population) - 14 == num_held_out(len(population), 14)
-
-
-def test_of_many_faces_a_thousand_are_drawn_by_the_seed_and_not_by_the_order(
-    face_index: MakeIndex,
-):
-    few = face_index((1, 1, 1, 1, 1, 1, 1))
-    base = few.samples[0]
-    many = tuple(type(base)(f"{number:05d}", base.path, number % 7) for number in range(3000))
-    population = FaceIndex("many", few.split, few.labels, many)
-    sample = population.subset(range(7))
-    chosen = held_out(population, sample, 3)
-    turned = FaceIndex("many", few.split, few.labels, many[::-1])
-    assert len(chosen) == HELD_OUT_FACES == num_held_out(3000, 7)
-    assert ids(held_out(turned, sample, 3)) == ids(chosen)
-    assert ids(held_out(population, sample, 4)) != ids(chosen)
-
-
-def test_no_faces_left_is_refused(face_index: MakeIndex):
-    population = face_index()
-    with pytest.raises(UsageError, match="got --images 28, which are all training faces of .*left"):
-        held_out(population, population, 0)
+    left = held_out_sample(population, sample, num_images=HELD_OUT_FACES, seed=0)
+    assert len(left) == 14 == num_held_out(len(population), 14)
+    assert num_held_out(3000, 7) == HELD_OUT_FACES
+    assert num_held_out(7, 7) == 0

@@ -13,7 +13,9 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from edge_arm.calibration.calibrated_model import Recipe
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
+from edge_arm.calibration.prepared_model import Rounding
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.typed_reference import TypedReference
 from edge_arm.runtime.errors import (
@@ -27,7 +29,7 @@ from edge_arm.runtime.faces import FaceIndex, FaceSample, Split
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle, write_manifest
 
-CONFIG = CalibrationConfig(num_images=14, method=Method.MAX)
+CONFIG = CalibrationConfig(num_images=14, recipe=Recipe(method=Method.MAX))
 MakeIndex = Callable[..., FaceIndex]
 MakeBundle = Callable[..., Bundle]
 
@@ -102,6 +104,33 @@ def test_the_typed_model_comes_from_the_same_ranges_and_is_checked_beside_the_ma
     assert 2**-11 < artifact.checks["largest_scale_rounding"] < 0.005
 
 
+def test_the_model_for_cpus_is_checked_beside_fp32_and_the_signed_model(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    path, artifact = bundle.model(Precision.INT8, "cpu")
+    assert (artifact.file, artifact.opset) == ("model.int8.cpu.onnx", 17)
+    assert artifact.size_bytes == path.stat().st_size
+    golden = np.load(bundle.path / "golden.npz")
+    fp32, signed, unsigned = (
+        onnxruntime.InferenceSession(
+            str(bundle.path / name), providers=["CPUExecutionProvider"]
+        ).run(None, {"faces": golden["images"]})[0]
+        for name in ("model.fp32.onnx", "model.int8.onnx", "model.int8.cpu.onnx")
+    )
+    apart = np.abs(unsigned.astype(np.float64) - fp32).max()
+    assert artifact.checks["golden_max_logit_difference"] == pytest.approx(apart)
+    assert 0 < apart < 0.5 * np.ptp(fp32)
+    assert not np.array_equal(signed, unsigned)
+    assert artifact.checks["int8_main_agreement"] >= 0.9
+    assert set(artifact.checks) == {
+        f"{faces}_{figure}"
+        for faces in ("golden", "calibration", "int8_main")
+        for figure in ("agreement", "max_logit_difference", "mean_logit_difference")
+    }
+    assert list(artifact.float_nodes) == ["/n49/Conv"]
+
+
 def test_the_typed_record_names_what_is_not_int8_and_what_is_fp32(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
@@ -137,10 +166,24 @@ def test_weights_of_the_typed_model_take_one_byte_or_two(
     assert typed.checks["weight_bytes"] == int8 + 2 * rest
 
 
+def test_the_calibration_cache_is_of_the_fp32_model_whatever_was_equalized(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    """It is for engines that are built from the FP32 file."""
+    plain = CalibrationConfig(14, Recipe(Method.MAX, Rounding.NEAREST, equalize=False))
+    index, bundle = face_index(), make_bundle(model)
+    texts = []
+    for config in (plain, CONFIG):
+        bundle = int8_from_bundle(bundle, index, config)
+        texts.append(bundle.verified("calibration.cache").read_text())
+    assert texts[0] == texts[1]
+
+
 def test_the_calibration_cache_has_the_ranges_of_the_qdq_model_and_those_in_between(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
-    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    config = CalibrationConfig(14, Recipe(Method.MAX, Rounding.NEAREST, equalize=False))
+    bundle = int8_from_bundle(make_bundle(model), face_index(), config)
     header, *lines = bundle.verified("calibration.cache").read_text().splitlines()
     assert header == "TRT-100300-EntropyCalibration2"
     scales = {
@@ -197,9 +240,10 @@ def test_the_manifest_repeats_where_the_ranges_come_from(
     assert bundle.manifest.calibration == {
         key: value
         for key, value in table.items()
-        if key not in ("schema_version", "amax", "images")
+        if key not in ("schema_version", "amax", "channel_factors", "images")
     }
-    assert "nvidia-modelopt" in bundle.manifest.tool_versions
+    # It takes no part: not in the placement either
+    assert "nvidia-modelopt" not in bundle.manifest.tool_versions
 
 
 def test_progress_adds_up_to_the_faces_that_each_model_answers(
@@ -207,9 +251,15 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
 ):
     steps: list[int] = []
     int8_from_bundle(make_bundle(model), face_index(), CONFIG, steps.append)
-    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14
-    # of many faces the typed model answers 64
-    assert CalibrationConfig(num_images=512).num_steps == 512 + 512 + 64
+    # two passes and the rounding, then the models: main, for CPUs, typed
+    assert sum(steps) == CONFIG.num_steps == 14 + 14 + 14 + 14 + 14 + 14
+    # of many faces 64 round the weights and the typed model answers 64
+    fixed = Recipe(method=Method.MAX)
+    assert CalibrationConfig(512, fixed).num_steps == 512 + 512 + 64 + 512 + 512 + 64
+    plain = Recipe(Method.MAX, Rounding.NEAREST, equalize=False)
+    assert CalibrationConfig(512, plain).num_steps == 512 + 512 + 512 + 64
+    # FP32, four methods on each of two forms, four tensors and the adaptive rounding on 64 faces
+    assert CalibrationConfig(512).num_steps == CalibrationConfig(512, fixed).num_steps + 14 * 64
 
 
 def test_calibrating_twice_gives_the_same_bytes(
@@ -222,7 +272,7 @@ def test_calibrating_twice_gives_the_same_bytes(
     assert content(twice.path) == first
     assert set(first) == {
         "calibration.cache", "calibration.json", "golden.npz", "manifest.json",
-        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx",
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx",
     }  # fmt: skip
 
 
@@ -231,10 +281,10 @@ def test_a_second_calibration_replaces_the_first(
 ):
     index = face_index()
     first = int8_from_bundle(make_bundle(model), index, CONFIG)
-    config = CalibrationConfig(num_images=10, method=Method.PERCENTILE, seed=1)
+    config = CalibrationConfig(num_images=10, recipe=Recipe(method=Method.PERCENTILE), seed=1)
     second = int8_from_bundle(first, index, config)
     assert [item.file for item in second.manifest.artifacts] == [
-        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx"
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx"
     ]  # fmt: skip
     assert first.manifest.files["calibration.cache"] != second.manifest.files["calibration.cache"]
     assert second.manifest.calibration is not None
@@ -348,7 +398,7 @@ def test_a_cut_between_the_renames_leaves_a_bundle_that_vouches_for_nothing_wron
     (bundle.path / "calibration.json").unlink()
     (bundle.path / "calibration.json").mkdir()  # the model is renamed, then this stands in the way
     with pytest.raises(StorageError):
-        int8_from_bundle(bundle, index, CalibrationConfig(10, Method.MSE))
+        int8_from_bundle(bundle, index, CalibrationConfig(10, Recipe(method=Method.MSE)))
     left = open_bundle(bundle.path)
     assert left.manifest.precisions() == (Precision.FP32,)
     left.model(Precision.FP32)

@@ -10,15 +10,18 @@ import onnx
 import onnxruntime
 import pytest
 
+from edge_arm.calibration.calibrated_model import Recipe
 from edge_arm.calibration.int8_from_bundle import CalibrationConfig, int8_from_bundle
 from edge_arm.calibration.int8_from_cache import (
     FROM_CACHE,
+    FROM_CACHE_CPU,
     FROM_CACHE_TYPED,
     OURS,
     LabelledFaces,
     int8_from_cache,
 )
 from edge_arm.calibration.placement import QuantPlan
+from edge_arm.calibration.prepared_model import Rounding
 from edge_arm.calibration.ranges import Method
 from edge_arm.calibration.tensorrt_cache import cache_text
 from edge_arm.runtime.batches import read_face
@@ -26,7 +29,7 @@ from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.faces import FaceIndex
 from edge_arm.runtime.manifest import Bundle, Precision
 
-CONFIG = CalibrationConfig(num_images=14, method=Method.MAX)
+CONFIG = CalibrationConfig(num_images=14, recipe=Recipe(method=Method.MAX))
 MakeIndex = Callable[..., FaceIndex]
 MakeBundle = Callable[..., Bundle]
 
@@ -50,7 +53,8 @@ def content(bundle: Bundle) -> dict[str, str]:
 def test_our_own_cache_gives_the_very_same_models(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex, tmp_path: Path
 ):
-    bundle = int8_from_bundle(make_bundle(model), face_index(), CONFIG)
+    plain = CalibrationConfig(14, Recipe(Method.MAX, Rounding.NEAREST, equalize=False))
+    bundle = int8_from_bundle(make_bundle(model), face_index(), plain)
     before = content(bundle)
     kept = tmp_path / "ours.cache"
     kept.write_bytes((bundle.path / "calibration.cache").read_bytes())
@@ -108,10 +112,12 @@ def test_it_is_measured_beside_our_own_calibration_on_other_training_faces(
     steps: list[int] = []
     made = int8_from_cache(make_bundle(model), theirs, labelled, steps.append)
     assert made.comparison is not None
-    assert [score.name for score in made.comparison.scores] == [FROM_CACHE, FROM_CACHE_TYPED, OURS]
+    assert [score.name for score in made.comparison.scores] == [
+        FROM_CACHE, FROM_CACHE_TYPED, FROM_CACHE_CPU, OURS
+    ]  # fmt: skip
     assert len(made.comparison.faces) == 28 - 14
-    # our calibration, then FP32 and three models on the 14 faces that are left
-    assert sum(steps) == labelled.num_steps == 14 + 4 * 14
+    # our calibration, then FP32 and four models on the 14 faces that are left
+    assert sum(steps) == labelled.num_steps == 3 * 14 + 5 * 14
     faces = made.comparison.faces
     written = made.bundle.manifest.calibration
     assert written is not None
@@ -126,7 +132,7 @@ def test_it_is_measured_beside_our_own_calibration_on_other_training_faces(
     assert made.comparison.fp32_accuracy == (logits.argmax(1) == faces.targets).mean()
     assert {path.name for path in made.bundle.path.iterdir()} == {
         "calibration.cache", "calibration.json", "golden.npz", "manifest.json",
-        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx",
+        "model.fp32.onnx", "model.int8.onnx", "model.int8.typed.onnx", "model.int8.cpu.onnx",
     }  # fmt: skip
 
 
@@ -138,9 +144,9 @@ def test_a_bad_cache_shows_in_the_comparison(
     theirs.write_text(cache_text(crushed))
     made = int8_from_cache(make_bundle(model), theirs, LabelledFaces(face_index(), CONFIG))
     assert made.comparison is not None
-    cache, typed, ours = made.comparison.scores
+    cache, typed, cpu, ours = made.comparison.scores
     assert ours.agreement > 0.7
-    assert max(cache.agreement, typed.agreement) < ours.agreement
+    assert max(cache.agreement, typed.agreement, cpu.agreement) < ours.agreement
 
 
 def test_tensors_that_only_a_dla_needs_may_be_missing_and_are_told(
@@ -149,6 +155,10 @@ def test_tensors_that_only_a_dla_needs_may_be_missing_and_are_told(
     theirs.write_text(cache_text(dict.fromkeys(plan.ranges_from(model), 10.0)))
     made = int8_from_cache(make_bundle(model), theirs)
     assert made.not_implicit == ("t8", "t13", "t18", "t24", "t29", "t35", "t40", "t46")
+    # Nor can ONNX Runtime fuse the convolutions that make them.
+    kept = made.bundle.manifest.artifact(Precision.INT8, "cpu").float_nodes
+    made_by = {node.output[0]: node.name for node in model.graph.node}
+    assert set(kept) == {"/n49/Conv"} | {made_by[name] for name in made.not_implicit}
     written = made.bundle.verified("calibration.cache").read_text()
     assert "\nt7: " in written
     assert "\nt6: " in written  # before a Relu, by its range

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from edge_arm.calibration.histogram import Histogram
-from edge_arm.calibration.ranges import Method, amax_from_histogram, entropy_bins
+from edge_arm.calibration.ranges import Method, amax_from_histogram, entropy_bins, mse_bins
 from edge_arm.runtime.errors import CalibrationError
 
 
@@ -86,12 +86,16 @@ def test_entropy_chooses_the_bins_of_the_naive_procedure(values: np.ndarray):
 
 # modelopt 0.47.0, modelopt.torch.quantization.calib.histogram:
 #   counts, edges = numpy.histogram(numpy.abs(values), 2048)
-#   _compute_amax_entropy(counts, edges, 8, False), _compute_amax_mse(counts, edges, 8, False)
+#   _compute_amax_entropy(counts, edges, 8, False), _compute_amax_mse(counts, edges, 8, False),
+#   _compute_amax_percentile(counts, edges, 99.99)
 MODEL_OPTIMIZERS = [
     pytest.param(relu_like(0), Method.ENTROPY, 6.583931, id="entropy-relu"),
     pytest.param(signed(1), Method.ENTROPY, 11.992487, id="entropy-heavy-tails"),
     pytest.param(relu_like(0), Method.MSE, 6.456071, id="mse-relu"),
     pytest.param(signed(1), Method.MSE, 12.464431, id="mse-heavy-tails"),
+    # Seven fewer, because 99.99 % of 60000 is a whole rank, and there rounding decides.
+    pytest.param(relu_like(0)[:-7], Method.PERCENTILE, 5.712317, id="percentile-relu"),
+    pytest.param(signed(1)[:-7], Method.PERCENTILE, 10.748606, id="percentile-heavy-tails"),
 ]
 
 
@@ -104,6 +108,50 @@ def test_ranges_are_model_optimizers_within_two_bins(
     assert amax_from_histogram(histogram_of(values), method, "t") == pytest.approx(
         theirs, abs=2 * bin_width
     )
+
+
+def few_bins(kind: str) -> np.ndarray:
+    """(300,) whole numbers as float64: odd shapes, and few bins, so that the naive way is quick."""
+    random = np.random.default_rng(7)
+    counts = np.zeros(300)
+    if kind == "gaps":
+        counts[random.integers(0, 300, 90)] = random.integers(1, 50, 90)
+    elif kind == "one-far-outlier":
+        counts[:40], counts[-1] = random.integers(100, 2000, 40), 1
+    elif kind == "decay":
+        counts[:] = np.floor(40_000 * np.exp(-np.arange(300) / 30))
+        counts[-1] = 1
+    elif kind == "many-zeros":
+        counts[0], counts[1:200:3], counts[-1] = 1e9, 40, 3
+    else:
+        counts[:] = 12
+    return counts
+
+
+SHAPES = ["gaps", "one-far-outlier", "decay", "many-zeros", "flat"]
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_entropy_chooses_the_bins_of_the_naive_procedure_for_odd_shapes(kind: str):
+    assert entropy_bins(few_bins(kind)) == naive_entropy_bins(few_bins(kind))
+
+
+def naive_mse_bins(counts: np.ndarray) -> int:
+    """Every range in turn: the centres rounded to its levels, the zeros exact, and compared."""
+    centers = np.arange(len(counts)) + 0.5
+    centers[0] = 0
+    errors = []
+    for size in range(128, len(counts) + 1):
+        step = size / 127
+        levels = np.arange(128) * step
+        nearest = np.abs(centers[:, np.newaxis] - levels).min(axis=1)
+        errors.append((nearest**2 * counts).sum())
+    return 128 + len(errors) - 1 - int(np.argmin(errors[::-1]))
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_mse_chooses_the_bins_of_the_naive_procedure_for_odd_shapes(kind: str):
+    assert mse_bins(few_bins(kind)) == naive_mse_bins(few_bins(kind))
 
 
 @pytest.mark.parametrize("values", CASES)

@@ -9,6 +9,7 @@ import pytest
 from edge_arm.export.bundle_folder import bundle_folder
 from edge_arm.runtime.errors import StorageError
 from edge_arm.runtime.labels import RAFDB
+from edge_arm.runtime.leftovers import staging_in
 from edge_arm.runtime.manifest import Manifest, write_manifest
 from edge_arm.runtime.preprocess import PreprocessSpec
 
@@ -82,3 +83,26 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         bundle_folder(tmp_path / "file" / "bundle"),
     ):
         pass
+
+
+def test_what_a_calibration_that_was_cut_off_left_is_replaced_with_the_bundle(
+    tmp_path: Path,
+) -> None:
+    path = _make_bundle(tmp_path / "bundle")
+    (path / ".calibration-pass.npz").write_text("how far it was")
+    (path / "..calibration-pass.0a1b2c3d.npz").write_text("half")
+    (path / ".calibrate-abc").mkdir()
+    with bundle_folder(path) as folder:
+        (folder / "x").write_text("x")
+    assert [item.name for item in path.iterdir()] == ["x"]
+
+
+def test_a_bundle_that_is_being_calibrated_is_not_replaced(tmp_path: Path) -> None:
+    path = _make_bundle(tmp_path / "bundle")
+    with (
+        staging_in(path),
+        pytest.raises(StorageError, match="a calibration is running in the bundle"),
+        bundle_folder(path),
+    ):
+        pass
+    assert (path / "golden.npz").read_text() == "old"

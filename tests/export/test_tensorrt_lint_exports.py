@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_arm.calibration.placement import plan_from_modelopt
+from edge_arm.calibration.placement_rules import plan_from_structure
 from edge_arm.calibration.qdq import int8_graph
 from edge_arm.calibration.typed_qdq import typed_graph
 from edge_arm.export.activation_range import activation_absmax
@@ -89,11 +89,11 @@ def test_our_fp16_export_has_no_finding_where_its_opset_is_read(
     assert {version: lint(model, version) for version in versions} == dict.fromkeys(versions, ())
 
 
-@pytest.mark.slow  # ModelOpt is imported and quantizes a whole model
+@pytest.mark.slow  # whole models are quantized
 @FORMS
 def test_our_int8_export_has_no_finding_but_the_three_colours(head: Head, form: HeadForm) -> None:
     float32 = onnx_from_weights(weights(head), form, 17)
-    plan = plan_from_modelopt(float32, faces(1))
+    plan = plan_from_structure(float32)
     # Ranges decide accuracy, which nobody asks for here.
     model = int8_graph(float32, plan, dict.fromkeys(plan.ranges_from(float32), 1.0))
     for version in ALL:
@@ -104,13 +104,13 @@ def test_our_int8_export_has_no_finding_but_the_three_colours(head: Head, form: 
         assert "unavoidable" in found[0].message
 
 
-@pytest.mark.slow  # ModelOpt is imported and quantizes a whole model
+@pytest.mark.slow  # whole models are quantized
 @FORMS
 def test_our_typed_int8_export_is_clean_where_it_is_built_and_refused_by_8(
     head: Head, form: HeadForm
 ) -> None:
     float32 = onnx_from_weights(weights(head), form, 17)
-    plan = plan_from_modelopt(float32, faces(1))
+    plan = plan_from_structure(float32)
     ranges = dict.fromkeys(plan.ranges_from(float32), 1.0)
     stage = [node.name for node in float32.graph.node if node.name.startswith("/input/")]
     model = typed_graph(float32, plan, ranges, float32_nodes=stage).model

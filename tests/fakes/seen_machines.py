@@ -54,6 +54,7 @@ JETSON = Inventory(
         onnxruntime=OnnxRuntimeFinding(installed=False),
         rtx=ABSENT,
         opencv=ModuleFinding(version="4.11.0"),
+        openvino=ABSENT,
     ),
 )
 """JetPack 6.2 with all that engines need."""
@@ -85,6 +86,7 @@ DESKTOP = Inventory(
             "nvidia-modelopt": "0.47.0",
             "onnxruntime-gpu": "1.24.4",
             "onnxruntime-ep-nv-tensorrt-rtx-cu13": "0.5.0",
+            "openvino": "2026.4.1",
             "tensorrt": "10.13.3.9",
             "pycuda": "2026.1",
         },
@@ -106,6 +108,7 @@ DESKTOP = Inventory(
         ),
         rtx=ModuleFinding(version="0.5.0"),
         opencv=ModuleFinding(version="4.11.0"),
+        openvino=ModuleFinding(version="2026.4.1"),
     ),
 )
 """A workstation with an RTX card on which everything but a DLA works."""

@@ -8,6 +8,7 @@ build takes a fraction of a second. The golden logits are ONNX Runtime's.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from rounding_session import rounding_session
 
+from edge_arm.calibration.cpu_qdq import cpu_graph
 from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.manifest import (
     Artifact,
@@ -106,6 +108,23 @@ def tiny_bundle(folder: Path, *, seed: int = 0) -> Bundle:
         ),
     )
     return open_bundle(folder)
+
+
+def with_cpu_variant(bundle: Bundle) -> Bundle:
+    """The bundle with its INT8 model for CPUs as well, made by the real code."""
+    model = cpu_graph(onnx.load(bundle.model(Precision.INT8)[0]), {}).model
+    path = bundle.path / "model.int8.cpu.onnx"
+    onnx.save(model, path)
+    artifact = replace(
+        bundle.manifest.artifact(Precision.INT8),
+        file=path.name,
+        variant="cpu",
+        sha256=sha256_of_file(path),
+        size_bytes=path.stat().st_size,
+    )
+    artifacts = (*bundle.manifest.artifacts, artifact)
+    write_manifest(bundle.path, replace(bundle.manifest, artifacts=artifacts))
+    return open_bundle(bundle.path)
 
 
 def golden_faces() -> np.ndarray:

@@ -55,6 +55,26 @@ def test_names_and_hashes_are_read_in_order(tmp_path: Path) -> None:
     assert faces.sha256s[1] == sha256(b"1").hexdigest()
 
 
+def test_looks_are_read_where_the_calibration_noted_them(tmp_path: Path) -> None:
+    images = [{**item, "perceptual_hash": "0f" * 32} for item in TABLE["images"]]
+    noted = calibration_faces(write_bundle(tmp_path, json.dumps({**TABLE, "images": images})))
+    assert noted is not None
+    assert noted.looks == ("0f" * 32, "0f" * 32)
+
+
+def test_an_older_calibration_notes_no_looks(tmp_path: Path) -> None:
+    faces = calibration_faces(write_bundle(tmp_path, json.dumps(TABLE)))
+    assert faces is not None
+    assert faces.looks == ()
+
+
+def test_looks_of_some_faces_only_are_refused(tmp_path: Path) -> None:
+    images = [{**TABLE["images"][0], "perceptual_hash": "0f" * 32}, TABLE["images"][1]]
+    bundle = write_bundle(tmp_path, json.dumps({**TABLE, "images": images}))
+    with pytest.raises(BundleError, match="None is no hash of 64 hex digits"):
+        calibration_faces(bundle)
+
+
 def test_a_bundle_without_calibration_has_none(tmp_path: Path) -> None:
     assert calibration_faces(write_bundle(tmp_path, None)) is None
 

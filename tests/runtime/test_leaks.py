@@ -26,6 +26,7 @@ from edge_arm.runtime.leaks import (
     LeakCheck,
     calibration_looks,
     leak_check,
+    noted_looks,
     require_unseen,
 )
 from edge_arm.runtime.predictions import Predictions
@@ -263,3 +264,23 @@ def test_a_test_set_of_duplicates_alone_is_refused(faces: Faces) -> None:
     everything = tuple(item.sample_id for item in faces.test.samples)
     with pytest.raises(DataError, match=r"all 5 faces of the test split of 'mini' repeat"):
         without_near_duplicates(faces.test, _fingerprints(faces.test), _check(everything))
+
+
+def test_noted_looks_find_near_copies_without_the_pictures(faces: Faces) -> None:
+    copied = faces.with_test("copy.jpg", _jpeg_of(faces.root / "train_2.png"))
+    looked = calibration_looks(copied.calibration, copied.train, SPEC)
+    assert looked.fingerprints is not None
+    noted = noted_looks(
+        replace(
+            copied.calibration,
+            looks=tuple(row.tobytes().hex() for row in looked.fingerprints.hashes),
+        )
+    )
+    assert noted is not None
+    test = fingerprints_of(copied.test, SPEC)
+    assert leak_check(test, copied.calibration, noted) == copied.check()
+    assert copied.check().test_ids == ("copy.jpg",)
+
+
+def test_a_calibration_that_noted_no_looks_has_none(faces: Faces) -> None:
+    assert noted_looks(faces.calibration) is None

@@ -32,6 +32,7 @@ from edge_arm.runtime.report.html_page import html_from_report
 from edge_arm.runtime.report.json_form import write_json_report
 from edge_arm.runtime.report.markdown_form import markdown_from_report
 from edge_arm.runtime.report.report import Provenance, Report
+from edge_arm.runtime.report.text import model_name
 from edge_arm.runtime.statistics import Gate, Verdict
 
 LABELS = LabelSet("three", ("anger", "fear", "neutral"))
@@ -110,6 +111,44 @@ def test_drops_flips_and_checks_are_of_the_same_faces(index: FaceIndex) -> None:
     assert all(item.max_logit_difference == 0.0 for item in report.invariance)
     assert report.invariance[0].arrangement == "batch 7, as measured"
     assert report.provenance.versions == {"models": "2"}
+
+
+def test_another_file_of_a_precision_is_judged_in_a_row_of_its_own(index: FaceIndex) -> None:
+    # The main file keeps every answer; the one for CPUs turns two.
+    cpu = ModelToRun(INT8, Colors(1.0, 0.0, 0.0), "cpu")
+    models = ModelsToMeasure({FP32: Colors(), INT8: Colors()}, variants=[cpu])
+    steps: list[int] = []
+    measurement = measurement_from_models(
+        models, index, CONFIG, known=Known(), provenance=provenance, progress=steps.append
+    )
+    report = measurement.report
+    assert sum(steps) == COUNT * len(models) == COUNT * 3
+    assert [(drop.candidate.precision, drop.candidate.variant) for drop in report.drops] == [
+        (INT8, "main"),
+        (INT8, "cpu"),
+    ]
+    assert [drop.counts.reference_only_right for drop in report.drops] == [0, 2]
+    assert {(face.sample_id, face.variant) for face in report.flipped} == {
+        ("10.png", "cpu"),
+        ("20.png", "cpu"),
+    }
+    assert {(item.precision, item.variant) for item in report.invariance} == {
+        (FP32, "main"),
+        (INT8, "main"),
+        (INT8, "cpu"),
+    }
+    assert set(measurement.predictions) == {FP32, INT8}
+
+
+def test_the_model_for_cpus_alone_is_something_to_judge(index: FaceIndex) -> None:
+    cpu = ModelToRun(INT8, Colors(), "cpu")
+    models = ModelsToMeasure({FP32: Colors()}, variants=[cpu])
+    config = replace(CONFIG, gate=Gate(0.5))
+    report = measurement_from_models(
+        models, index, config, known=Known(), provenance=provenance
+    ).report
+    assert [model_name(model) for model in report.models] == ["FP32", "INT8 (CPU)"]
+    assert report.verdict is Verdict.PASS
 
 
 def test_both_gates_reach_the_verdict(index: FaceIndex) -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from device_fakes import FakeMachine, installed
 from engine_records import engine_record
-from tiny_bundle import golden_faces, run_onnx, tiny_bundle
+from tiny_bundle import golden_faces, run_onnx, tiny_bundle, with_cpu_variant
 
 from edge_arm.cli.backends import (
     BackendChoice,
     BackendName,
     CudaName,
     PrecisionName,
+    VariantName,
     opened_backends,
+    opened_variants,
 )
 from edge_arm.cli.main import main
 from edge_arm.runtime.engine_record import engine_folder, write_engine_record
@@ -149,3 +153,131 @@ def test_engines_without_fp32_ask_for_its_answers_before_anything_runs(
 def test_a_dla_core_without_tensorrt_is_refused() -> None:
     with pytest.raises(UsageError, match="got --dla 0 with --backend onnxruntime, expected --back"):
         BackendChoice(dla_core=0)
+
+
+CPUS = [BackendName.ONNXRUNTIME, BackendName.OPENVINO]
+
+
+@pytest.mark.parametrize("backend", CPUS, ids=lambda name: name.value)
+def test_a_cpu_runs_both_int8_models_and_each_from_its_file(
+    backend: BackendName, tmp_path: Path
+) -> None:
+    bundle = with_cpu_variant(tiny_bundle(tmp_path / "bundle"))
+    choice = BackendChoice(backend, only=(PrecisionName.INT8,))
+    with opened_backends(bundle, choice) as main, opened_variants(bundle, choice) as variants:
+        assert list(main) == [Precision.FP32, Precision.INT8]
+        assert main[Precision.INT8].info.file == "model.int8.onnx"
+        (cpu,) = variants
+        assert (cpu.precision, cpu.variant) == (Precision.INT8, "cpu")
+        assert cpu.backend.info.file == "model.int8.cpu.onnx"
+        expected = run_onnx(bundle.path / "model.int8.cpu.onnx", golden_faces())
+        # a step of an activation may fall the other way in other kernels
+        np.testing.assert_allclose(cpu.backend.infer(golden_faces()), expected, atol=0.02)
+
+
+def test_a_named_variant_is_run_alone(tmp_path: Path) -> None:
+    bundle = with_cpu_variant(tiny_bundle(tmp_path / "bundle"))
+    for name, has_main, has_cpu in ((VariantName.MAIN, True, 0), (VariantName.CPU, False, 1)):
+        choice = BackendChoice(variants=(name,))
+        with opened_backends(bundle, choice) as main, opened_variants(bundle, choice) as variants:
+            assert (Precision.INT8 in main) == has_main
+            assert len(variants) == has_cpu
+            assert Precision.FP16 in main
+
+
+def test_without_int8_or_without_the_file_there_is_no_variant(tmp_path: Path) -> None:
+    older = tiny_bundle(tmp_path / "older")
+    newer = with_cpu_variant(tiny_bundle(tmp_path / "newer"))
+    for bundle, choice in (
+        (older, BackendChoice()),
+        (newer, BackendChoice(only=(PrecisionName.FP16,))),
+        (newer, BackendChoice(provider="cuda")),
+    ):
+        with opened_variants(bundle, choice) as variants:
+            assert variants == []
+    with (
+        pytest.raises(BundleError, match=r"has no int8 model \(cpu\).*make it with 'edge-arm cali"),
+        opened_variants(older, BackendChoice(variants=(VariantName.CPU,))),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("choice", "match"),
+    [
+        (
+            {"backend": BackendName.TENSORRT},
+            "--variant cpu with --backend tensorrt, expected a CPU",
+        ),
+        ({"provider": "cuda"}, "--variant cpu with --provider cuda, expected a CPU to run it"),
+        ({"only": (PrecisionName.FP16,)}, "--variant cpu and no int8 among --precision, expected"),
+    ],
+    ids=["engines", "GPU provider", "no int8"],
+)
+def test_the_variant_for_cpus_where_it_cannot_be_is_refused(
+    choice: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(UsageError, match=match):
+        BackendChoice(**choice, variants=(VariantName.CPU,))
+
+
+def test_openvino_leaves_fp16_out_and_says_so(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    choice = BackendChoice(BackendName.OPENVINO)
+    with opened_backends(bundle, choice) as backends:
+        assert list(backends) == [Precision.FP32, Precision.INT8]
+    (sentence,) = choice.left_out(bundle)
+    assert sentence.startswith("FP16: OpenVINO computes the float layers of every file in FP32")
+    assert BackendChoice().left_out(bundle) == ()
+    named = BackendChoice(BackendName.OPENVINO, only=(PrecisionName.INT8,))
+    assert named.left_out(bundle) == ()
+    with pytest.raises(UsageError, match="got --precision fp16 with --backend openvino, expected"):
+        BackendChoice(BackendName.OPENVINO, only=(PrecisionName.FP16,))
+
+
+@pytest.mark.parametrize("backend", CPUS, ids=lambda name: name.value)
+def test_a_report_says_which_file_each_row_is(
+    backend: BackendName,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = with_cpu_variant(tiny_bundle(tmp_path / "bundle"))
+    for number, name in enumerate(RAFDB.classes):
+        (tmp_path / "faces" / "test" / name).mkdir(parents=True)
+        picture = golden_faces()[number % len(golden_faces())]
+        cv2.imwrite(str(tmp_path / "faces" / "test" / name / "0.png"), picture)
+    words = ["measure", "--data", "folder", "--root", str(tmp_path / "faces")]
+    words += ["--bundle", str(bundle.path), "--backend", backend.value, "--precision", "int8"]
+    words += ["--json", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "r.md")]
+    monkeypatch.setattr("sys.argv", ["edge-arm", *words])
+    monkeypatch.chdir(tmp_path)
+    assert main() == 0
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith(("FP32 ", "INT8"))]
+    assert [row.split("  ")[0].strip() for row in rows[:3]] == ["FP32", "INT8", "INT8 (CPU)"]
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [
+        (item["precision"], item["variant"], item["file"]) for item in report["candidates"]
+    ] == [
+        ("int8", "main", "model.int8.onnx"),
+        ("int8", "cpu", "model.int8.cpu.onnx"),
+    ]
+    assert {item["backend"] for item in report["candidates"]} == {f"{backend.value}/cpu"}
+    assert {
+        (item["precision"], item["variant"]) for item in report["batch_invariance"]["checks"]
+    } == {
+        ("fp32", "main"),
+        ("int8", "main"),
+        ("int8", "cpu"),
+    }
+    assert "model.int8.cpu.onnx, SHA-256" in (tmp_path / "r.md").read_text()
+
+    # An older report of the same faces is compared model by model.
+    again = [*words, "--compare", str(tmp_path / "r.json")]
+    again[again.index("--json") + 1] = str(tmp_path / "r2.json")
+    monkeypatch.setattr("sys.argv", ["edge-arm", *again])
+    assert main() == 0
+    changes = json.loads((tmp_path / "r2.json").read_text())["comparison"]
+    assert changes["same_models"] == ["fp32", "int8", "int8 (cpu)"]
+    assert changes["figures"] == []

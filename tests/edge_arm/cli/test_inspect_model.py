@@ -13,7 +13,7 @@ import pytest
 import typer
 from onnx import TensorProto
 from onnx_builders import SYMMETRIC, model, node, pair
-from tiny_bundle import tiny_bundle
+from tiny_bundle import tiny_bundle, with_cpu_variant
 from typer.testing import CliRunner, Result
 
 from edge_arm.cli.inspect import inspect
@@ -170,3 +170,12 @@ def test_without_onnx_the_message_says_what_to_install(newer: Path) -> None:
         "error: the onnx package is not installed, expected it for reading a model file; "
         "run: pip install 'edge-arm[workstation]'\n"
     )
+
+
+def test_the_int8_model_for_cpus_counts_for_no_tensorrt(tmp_path: Path) -> None:
+    # TensorRT takes uint8 nowhere, so held against its rules the file would be refused.
+    bundle = with_cpu_variant(tiny_bundle(tmp_path / "bundle"))
+    result = run(bundle.path, "--tensorrt", "11.1")
+    assert result.exit_code == 0
+    assert "model.int8.cpu.onnx: not used with TensorRT 11.1, where" in words(result)
+    assert run(bundle.path / "model.int8.cpu.onnx").exit_code == 1

@@ -108,6 +108,8 @@ def test_missing_packages_of_the_workstation_are_named_with_the_extra() -> None:
         "nvidia-modelopt not installed",
         "pip install 'edge-arm[workstation]'",
     )
+    # Calibration places Q/DQ by rules of its own.
+    assert _ability(seen, "calibrate INT8").works
 
 
 def test_the_workstations_extra_first_removes_the_onnxruntime_that_it_would_collide_with() -> None:
@@ -175,6 +177,21 @@ def test_an_absent_onnxruntime_is_one_extra_away() -> None:
 
 
 RTX = "measure, TensorRT-RTX (FP32, FP16)"
+
+
+def test_openvino_is_one_extra_away_and_a_broken_one_is_installed_again() -> None:
+    name = "measure, OpenVINO on CPU"
+    assert _ability(DESKTOP, name) == Ability(name, True, "OpenVINO 2026.4.1")
+    assert _ability(JETSON, name) == Ability(
+        name, False, "OpenVINO is not installed", "pip install 'edge-arm[openvino]'"
+    )
+    broken = with_findings(DESKTOP, openvino=ModuleFinding(error="libtbb.so.12: cannot open"))
+    assert _ability(broken, name) == Ability(
+        name,
+        False,
+        "libtbb.so.12: cannot open",
+        "pip install --force-reinstall --no-deps openvino",
+    )
 
 
 def test_the_rtx_plugin_is_one_extra_away() -> None:

@@ -48,6 +48,7 @@ def test_the_facts_of_a_jetson() -> None:
         "cuda-python": "none",
         "ONNX Runtime": "none",
         "TensorRT-RTX plugin": "none",
+        "OpenVINO": "none",
         "OpenCV": "4.11.0",
         "numpy": "1.26.4",
         "torch": "none",

@@ -1,0 +1,217 @@
+"""Which of several quantizations to keep: the one that stays closest to FP32 on unseen faces.
+
+The candidates come from the same histograms, so only running them costs time. They are run on
+training faces that did not calibrate; test faces would be spoilt for `edge-arm measure`. Closest
+means the smallest mean Kullback-Leibler divergence of the answers' probabilities: on a few dozen
+faces it tells candidates apart that change the same number of answers, mostly none. Unseen faces
+matter: with few calibration faces, ranges that fit them well clip others, and equalized channels,
+which all reach the range, clip most.
+
+Shapes: N faces, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edge_arm.calibration.ranges import Method
+from edge_arm.calibration.search.sessions import Session
+from edge_arm.runtime.backend import Float32Array
+from edge_arm.runtime.errors import CalibrationError
+from edge_arm.runtime.preprocess import Uint8Array
+
+CHOICE_FACES = 64
+"""Faces that choose; the divergences of the same faces are compared, so few are enough."""
+TENSORS_TRIED = 4
+"""Tensors on which the runner-up differs most from the best, each tried with its range."""
+LEAST_GAIN = 0.02
+"""Share by which the divergence must fall for a tensor to keep the runner-up's range."""
+
+Ranges = Mapping[str, float]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way to quantize.
+
+    Attributes:
+        method: of its ranges.
+        equalized: whether its channels are.
+        ranges: of its quantized tensors.
+        build: its INT8 graph with some ranges.
+    """
+
+    method: Method
+    equalized: bool
+    ranges: Ranges
+    build: Callable[[Ranges], onnx.ModelProto]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One candidate on the faces that choose.
+
+    Attributes:
+        method: of its ranges.
+        equalized: whether its channels are.
+        divergence: mean Kullback-Leibler divergence from FP32, in nats.
+        flips: faces with another answer than FP32's.
+    """
+
+    method: Method
+    equalized: bool
+    divergence: float
+    flips: int
+
+
+@dataclass(frozen=True)
+class RangeChoice:
+    """What was chosen, and from what.
+
+    Attributes:
+        scores: of all candidates, the best first.
+        exceptions: tensors that take the range of another method.
+        exceptions_method: that method: of the candidates that are equalized alike, the next best.
+        divergence: of the model with the ranges that were chosen.
+        adaptive_divergence: with adaptive rounding on top, if that was tried; it is kept if lower.
+        num_faces: N.
+        faces_sha256: of the list of faces that chose.
+    """
+
+    scores: tuple[Score, ...]
+    exceptions: tuple[str, ...]
+    exceptions_method: Method | None
+    divergence: float
+    adaptive_divergence: float | None
+    num_faces: int
+    faces_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For `calibration.json`."""
+        return {
+            "faces": self.num_faces,
+            "faces_sha256": self.faces_sha256,
+            "mean_kl": self.divergence,
+            "mean_kl_adaptive_rounding": self.adaptive_divergence,
+            "exceptions": {
+                "method": None if self.exceptions_method is None else self.exceptions_method.value,
+                "tensors": list(self.exceptions),
+            },
+            "candidates": [
+                {
+                    "method": item.method.value,
+                    "equalized": item.equalized,
+                    "mean_kl": item.divergence,
+                    "flips": item.flips,
+                }
+                for item in self.scores
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceFaces:
+    """The faces that choose.
+
+    Attributes:
+        images_nhwc: (N, S, S, 3) uint8.
+        fp32: (N, C) logits of the FP32 model.
+        sha256: of their list.
+    """
+
+    images_nhwc: Uint8Array
+    fp32: Float32Array
+    sha256: str
+
+
+def choose_ranges(
+    candidates: Sequence[Candidate], faces: ChoiceFaces, progress: Progress | None = None
+) -> tuple[Candidate, RangeChoice]:
+    """Run the candidates and keep the closest, then mend it tensor by tensor where that pays.
+
+    Args:
+        candidates: at least one.
+        faces: that choose.
+        progress: called with the number of faces done since the last call.
+
+    Returns:
+        The candidate with the ranges to use, and how it was chosen.
+
+    Raises:
+        CalibrationError: if every candidate answers NaN or infinity.
+        BackendError: if ONNX Runtime cannot run a candidate.
+    """
+    results = [score_of(item.build(item.ranges), faces, progress) for item in candidates]
+    order = sorted(range(len(results)), key=lambda at: results[at])
+    best, (least, _) = candidates[order[0]], results[order[0]]
+    if not np.isfinite(least):
+        raise CalibrationError(
+            "the INT8 model answers NaN or infinity with the ranges of every method, expected "
+            "numbers; the FP32 model is broken on the calibration faces: train or export it again"
+        )
+    others = [candidates[at] for at in order[1:] if candidates[at].equalized == best.equalized]
+    ranges, exceptions = dict(best.ranges), []
+    other = others[0].ranges if others else best.ranges
+    apart = {name: abs(np.log(other[name] / ranges[name])) for name in ranges}
+    for name in sorted(apart, key=lambda item: (-apart[item], item))[:TENSORS_TRIED]:
+        if apart[name] == 0:
+            break
+        tried, _ = score_of(best.build({**ranges, name: other[name]}), faces, progress)
+        if tried < least * (1 - LEAST_GAIN):
+            ranges[name], least = other[name], tried
+            exceptions.append(name)
+    choice = RangeChoice(
+        scores=tuple(
+            Score(candidates[at].method, candidates[at].equalized, *results[at]) for at in order
+        ),
+        exceptions=tuple(exceptions),
+        exceptions_method=others[0].method if exceptions else None,
+        divergence=least,
+        adaptive_divergence=None,
+        num_faces=len(faces.images_nhwc),
+        faces_sha256=faces.sha256,
+    )
+    return replace(best, ranges=ranges), choice
+
+
+def score_of(
+    graph: onnx.ModelProto, faces: ChoiceFaces, progress: Progress | None = None
+) -> tuple[float, int]:
+    """Divergence from FP32 and changed answers of a graph; infinity if it gives no numbers.
+
+    Args:
+        graph: from faces to logits.
+        faces: to run.
+        progress: called with the number of faces done since the last call.
+
+    Raises:
+        BackendError: if ONNX Runtime cannot run it.
+    """
+    answers = Session(graph).logits(faces.images_nhwc)
+    if progress is not None:
+        progress(len(answers))
+    if not np.isfinite(answers).all():
+        return float("inf"), len(answers)
+    flips = int((answers.argmax(axis=1) != faces.fp32.argmax(axis=1)).sum())
+    return _divergence(faces.fp32, answers), flips
+
+
+def num_choice_runs(num_candidates: int) -> int:
+    """How often at most `choose_ranges` runs the faces."""
+    return num_candidates + TENSORS_TRIED
+
+
+def _divergence(fp32: Float32Array, answers: Float32Array) -> float:
+    log_p, log_q = _log_softmax(fp32), _log_softmax(answers)
+    return float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
+
+
+def _log_softmax(logits: Float32Array) -> Any:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
