@@ -4,6 +4,9 @@ Model Optimizer knows TensorRT's fusions (Conv + Add + Relu, MaxPool, the skip b
 *where*; it does not get to say *how much*. It cannot write our file: it raises the opset to 19,
 which TensorRT 8.6 does not read, and its ranges depend on how batches are cut. So it quantizes a
 throw-away copy, and only the edges with a DequantizeLinear are kept.
+
+The stages take the same plan from `placement_rules`, which costs nothing; this one is what that is
+held against in the tests.
 """
 
 from __future__ import annotations
