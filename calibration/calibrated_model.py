@@ -35,8 +35,8 @@ from edge_arm.calibration.range_choice import (
     ChoiceFaces,
     RangeChoice,
     choose_ranges,
+    error_of,
     num_choice_runs,
-    score_of,
 )
 from edge_arm.calibration.ranges import Method, amax_from_histogram
 from edge_arm.calibration.resumable_pass import observe_faces
@@ -192,9 +192,9 @@ def calibrate_on(
             prepared, plan, amax, faces=faces.calibration, spec=faces.spec, progress=progress
         )
         if choice is not None and choosing is not None:
-            tried, _ = score_of(int8_graph(adaptive.for_plan(plan), plan, amax), choosing, progress)
-            choice = replace(choice, adaptive_divergence=tried)
-        if choice is None or tried < choice.divergence:
+            tried = error_of(int8_graph(adaptive.for_plan(plan), plan, amax), choosing, progress)
+            choice = replace(choice, adaptive_error=tried)
+        if choice is None or tried < choice.error:
             prepared, rounding = adaptive, Rounding.ADAPTIVE
 
     def of_outputs(seen: Observation) -> dict[str, float]:

@@ -35,7 +35,7 @@ logits, and inverting their moments would take ten times as long as all others t
 LEAST_PATCHES = 4
 """Per weight of a row. With fewer the moments miss directions that other faces have, and rounding
 would push its errors there."""
-_FACES_AT_ONCE = 16
+_FACES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, eq=False)

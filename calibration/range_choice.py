@@ -2,10 +2,11 @@
 
 The candidates come from the same histograms, so only running them costs time. They are run on
 training faces that did not calibrate; test faces would be spoilt for `edge-arm measure`. Closest
-means the smallest mean Kullback-Leibler divergence of the answers' probabilities: on a few dozen
-faces it tells candidates apart that change the same number of answers, mostly none. Unseen faces
-matter: with few calibration faces, ranges that fit them well clip others, and equalized channels,
-which all reach the range, clip most.
+means the smallest error of the logits. On a few dozen faces candidates change the same number of
+answers, mostly none; and the model has learned the training faces by heart, so that divergences of
+its probabilities come down to the one or two faces that it still doubts. Faces that did not
+calibrate matter: with few calibration faces, ranges that fit them well clip others, and equalized
+channels, which all reach the range, clip most.
 
 Shapes: N faces, C classes.
 """
@@ -26,11 +27,11 @@ from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.preprocess import Uint8Array
 
 CHOICE_FACES = 64
-"""Faces that choose; the divergences of the same faces are compared, so few are enough."""
+"""Faces that choose; all candidates answer the same ones, so few are enough."""
 TENSORS_TRIED = 4
 """Tensors on which the runner-up differs most from the best, each tried with its range."""
 LEAST_GAIN = 0.02
-"""Share by which the divergence must fall for a tensor to keep the runner-up's range."""
+"""Share by which the error must fall for a tensor to keep another method's range."""
 
 Ranges = Mapping[str, float]
 Progress = Callable[[int], None]
@@ -53,6 +54,26 @@ class Candidate:
     build: Callable[[Ranges], onnx.ModelProto]
 
 
+@dataclass(frozen=True, order=True)
+class Error:
+    """How far a model is from FP32; the smaller the better, compared in this order.
+
+    Attributes:
+        logits: root of the mean square of the logits' differences, each face's mean taken out,
+            which changes no probability.
+        divergence: mean Kullback-Leibler divergence from FP32, in nats.
+        flips: faces with another answer than FP32's.
+    """
+
+    logits: float
+    divergence: float
+    flips: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `calibration.json`."""
+        return {"logit_error": self.logits, "mean_kl": self.divergence, "flips": self.flips}
+
+
 @dataclass(frozen=True)
 class Score:
     """One candidate on the faces that choose.
@@ -60,14 +81,12 @@ class Score:
     Attributes:
         method: of its ranges.
         equalized: whether its channels are.
-        divergence: mean Kullback-Leibler divergence from FP32, in nats.
-        flips: faces with another answer than FP32's.
+        error: of the logits, see `Error`.
     """
 
     method: Method
     equalized: bool
-    divergence: float
-    flips: int
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -78,8 +97,8 @@ class RangeChoice:
         scores: of all candidates, the best first.
         exceptions: tensors that take the range of another method.
         exceptions_method: that method: of the candidates that are equalized alike, the next best.
-        divergence: of the model with the ranges that were chosen.
-        adaptive_divergence: with adaptive rounding on top, if that was tried; it is kept if lower.
+        error: of the model with the ranges that were chosen.
+        adaptive_error: with adaptive rounding on top, if that was tried; it is kept if lower.
         num_faces: N.
         faces_sha256: of the list of faces that chose.
     """
@@ -87,8 +106,8 @@ class RangeChoice:
     scores: tuple[Score, ...]
     exceptions: tuple[str, ...]
     exceptions_method: Method | None
-    divergence: float
-    adaptive_divergence: float | None
+    error: Error
+    adaptive_error: Error | None
     num_faces: int
     faces_sha256: str
 
@@ -97,8 +116,10 @@ class RangeChoice:
         return {
             "faces": self.num_faces,
             "faces_sha256": self.faces_sha256,
-            "mean_kl": self.divergence,
-            "mean_kl_adaptive_rounding": self.adaptive_divergence,
+            **self.error.to_json(),
+            "adaptive_rounding": (
+                None if self.adaptive_error is None else self.adaptive_error.to_json()
+            ),
             "exceptions": {
                 "method": None if self.exceptions_method is None else self.exceptions_method.value,
                 "tensors": list(self.exceptions),
@@ -107,8 +128,7 @@ class RangeChoice:
                 {
                     "method": item.method.value,
                     "equalized": item.equalized,
-                    "mean_kl": item.divergence,
-                    "flips": item.flips,
+                    **item.error.to_json(),
                 }
                 for item in self.scores
             ],
@@ -147,10 +167,10 @@ def choose_ranges(
         CalibrationError: if every candidate answers NaN or infinity.
         BackendError: if ONNX Runtime cannot run a candidate.
     """
-    results = [score_of(item.build(item.ranges), faces, progress) for item in candidates]
+    results = [error_of(item.build(item.ranges), faces, progress) for item in candidates]
     order = sorted(range(len(results)), key=lambda at: results[at])
-    best, (least, _) = candidates[order[0]], results[order[0]]
-    if not np.isfinite(least):
+    best, least = candidates[order[0]], results[order[0]]
+    if not np.isfinite(least.logits):
         raise CalibrationError(
             "the INT8 model answers NaN or infinity with the ranges of every method, expected "
             "numbers; the FP32 model is broken on the calibration faces: train or export it again"
@@ -162,28 +182,26 @@ def choose_ranges(
     for name in sorted(apart, key=lambda item: (-apart[item], item))[:TENSORS_TRIED]:
         if apart[name] == 0:
             break
-        tried, _ = score_of(best.build({**ranges, name: other[name]}), faces, progress)
-        if tried < least * (1 - LEAST_GAIN):
+        tried = error_of(best.build({**ranges, name: other[name]}), faces, progress)
+        if tried.logits < least.logits * (1 - LEAST_GAIN):
             ranges[name], least = other[name], tried
             exceptions.append(name)
     choice = RangeChoice(
         scores=tuple(
-            Score(candidates[at].method, candidates[at].equalized, *results[at]) for at in order
+            Score(candidates[at].method, candidates[at].equalized, results[at]) for at in order
         ),
         exceptions=tuple(exceptions),
         exceptions_method=others[0].method if exceptions else None,
-        divergence=least,
-        adaptive_divergence=None,
+        error=least,
+        adaptive_error=None,
         num_faces=len(faces.images_nhwc),
         faces_sha256=faces.sha256,
     )
     return replace(best, ranges=ranges), choice
 
 
-def score_of(
-    graph: onnx.ModelProto, faces: ChoiceFaces, progress: Progress | None = None
-) -> tuple[float, int]:
-    """Divergence from FP32 and changed answers of a graph; infinity if it gives no numbers.
+def error_of(graph: onnx.ModelProto, faces: ChoiceFaces, progress: Progress | None = None) -> Error:
+    """How far a graph is from FP32; infinitely if it gives no numbers.
 
     Args:
         graph: from faces to logits.
@@ -197,9 +215,11 @@ def score_of(
     if progress is not None:
         progress(len(answers))
     if not np.isfinite(answers).all():
-        return float("inf"), len(answers)
+        return Error(float("inf"), float("inf"), len(answers))
     flips = int((answers.argmax(axis=1) != faces.fp32.argmax(axis=1)).sum())
-    return _divergence(faces.fp32, answers), flips
+    apart = answers.astype(np.float64) - faces.fp32
+    apart -= apart.mean(axis=1, keepdims=True)
+    return Error(float(np.sqrt(np.square(apart).mean())), _divergence(faces.fp32, answers), flips)
 
 
 def num_choice_runs(num_candidates: int) -> int:

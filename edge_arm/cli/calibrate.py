@@ -257,22 +257,22 @@ def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
     if choice := made["choice"]:
         second = choice["candidates"][1]
         rows["method"] += (
-            f", closest to FP32 on {choice['faces']} training faces that did not calibrate: mean "
-            f"KL {choice['candidates'][0]['mean_kl']:.2g}; runner-up {second['method']}"
+            f", closest to FP32 on {choice['faces']} training faces that did not calibrate: logit "
+            f"error {choice['candidates'][0]['logit_error']:.3g}; runner-up {second['method']}"
             f"{'' if second['equalized'] == made['equalized'] else _other(second)}, "
-            f"{second['mean_kl']:.2g}"
+            f"{second['logit_error']:.3g}"
         )
         exceptions = choice["exceptions"]
         if exceptions["tensors"]:
             rows["method"] += (
                 f"; {len(exceptions['tensors'])} ranges of {exceptions['method']} taken: "
-                f"{choice['mean_kl']:.2g}"
+                f"{choice['logit_error']:.3g}"
             )
     channels = "channels equalized" if made["equalized"] else "channels as they are"
     rows["rounding"] = f"{made['rounding']}, {channels}"
-    if choice and choice["mean_kl_adaptive_rounding"] is not None:
-        before, after = choice["mean_kl"], choice["mean_kl_adaptive_rounding"]
-        rows["rounding"] += f"; mean KL {before:.2g} to nearest, {after:.2g} adaptive"
+    if choice and (adaptive := choice["adaptive_rounding"]) is not None:
+        before, after = choice["logit_error"], adaptive["logit_error"]
+        rows["rounding"] += f"; logit error {before:.3g} to nearest, {after:.3g} adaptive"
     return rows
 
 

@@ -100,12 +100,6 @@ def test_a_missing_checkpoint_is_named(workplace: Path) -> None:
     assert "'nowhere.safetensors'" in str(error)
 
 
-def test_a_checkpoint_without_qat_is_refused(workplace: Path) -> None:
-    error = _run(train, "--init-checkpoint", "build/checkpoint.safetensors").exception
-    assert isinstance(error, UsageError)
-    assert "without --qat, expected both" in str(error)
-
-
 def test_the_validation_faces_are_those_of_the_first_training(workplace: Path) -> None:
     small = ("--image-size", "32", "--head", "pool", "--epochs", "1", "--batch-size", "8")
     where = ("--data", "folder", "--root", "faces", "--device", "cpu")

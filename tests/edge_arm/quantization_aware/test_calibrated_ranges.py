@@ -16,15 +16,17 @@ from edge_arm.quantization_aware.fine_tuning import SplitFaces
 from edge_arm.quantization_aware.network import QuantizedNetwork
 from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.preprocess import PreprocessSpec
-from edge_arm.training.decoded_faces import DecodedFaces, decoded_faces
+from edge_arm.training.decoded_faces import DecodedFaces, FaceStore, decoded_faces
 
 SPEC = PreprocessSpec(size=32)
 
 
 @pytest.fixture
 def faces(split_faces: SplitFaces, tmp_path: Path) -> Iterator[DecodedFaces]:
-    with decoded_faces(split_faces.train, SPEC, tmp_path) as decoded:
-        yield decoded
+    with decoded_faces(
+        split_faces.train, split_faces.validation, spec=SPEC, store=FaceStore(None, tmp_path)
+    ) as (train, _):
+        yield train
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def test_each_range_is_the_largest_value_of_its_tensor(
     found = calibrated_ranges(network, faces, SPEC, num_faces=100, progress=done.append)
     assert sum(done) == len(faces) == 24
     mean = 255 * np.array(SPEC.mean)
-    largest = np.abs(faces.images_nhwc.astype(np.float64) - mean).max()
+    pixels = faces.images(np.arange(len(faces)))
+    largest = np.abs(pixels.astype(np.float64) - mean).max()
     assert found["input/sub_mean"] == pytest.approx(largest, rel=1e-6)
     # conv1, its rounded weights, Relu and the pool by hand, from nothing but the parameters.
     model = network.model.double()
@@ -49,7 +52,7 @@ def test_each_range_is_the_largest_value_of_its_tensor(
     weight = model.backbone.conv1.weight * factor[:, None, None, None]
     weight = weight / (255 * torch.tensor(SPEC.std, dtype=torch.float64))[:, None, None]
     step = weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
-    x = torch.from_numpy((faces.images_nhwc - mean).transpose(0, 3, 1, 2))
+    x = torch.from_numpy((pixels - mean).transpose(0, 3, 1, 2))
     bias = norm.bias - norm.running_mean * factor
     y = torch.nn.functional.conv2d(x, (weight / step).round() * step, bias, 2, 3)
     assert found["backbone/maxpool"] == pytest.approx(float(y.max().detach()), rel=1e-5)
