@@ -41,7 +41,10 @@ def demo(
             *("export", checkpoint, "--fp16", "--out", bundle),
             *("--data", "synthetic", "--root", data),
         ),
-        ("calibrate", "--data", "synthetic", "--root", data, "--bundle", bundle),
+        (
+            *("calibrate", "--data", "synthetic", "--root", data, "--bundle", bundle),
+            *("--images", 256, "--no-sensitivity"),
+        ),
         (
             *("measure", "--data", "synthetic", "--root", data, "--bundle", bundle),
             *("--json", report_json, "--html", report_html),
