@@ -147,8 +147,7 @@ def int8_from_bundle(
 
     model = onnx.load(model_path)
     plan = plan_from_structure(model)
-    recipe = config.used_recipe
-    choosing = choice_faces(population, faces, config)
+    recipe, choosing = recipe_for(population, faces, config)
     with pass_state(bundle.path) as state_path:
         found = calibrate_on(
             model,
@@ -223,25 +222,34 @@ def int8_from_bundle(
         return add_to_bundle(bundle, staging, Int8Update(artifacts, table.provenance()))
 
 
-def choice_faces(
+def recipe_for(
     population: FaceIndex, calibration: FaceIndex, config: CalibrationConfig
-) -> FaceIndex | None:
-    """Training faces that choose the method; None where it is given.
+) -> tuple[Recipe, FaceIndex | None]:
+    """The recipe, and the training faces that choose the method where it does not name one.
+
+    Where all training faces calibrate, none is left to choose by. Then nothing is tried that
+    could make it worse unseen: entropy, channels as they are, weights to nearest; the log says so.
 
     Args:
         population: the training split.
         calibration: faces of it that calibrate.
         config: of the calibration.
-
-    Raises:
-        UsageError: if all training faces calibrate.
     """
-    if config.used_recipe.method is not None:
-        return None
-    # Another seed: others than a search of layers draws first.
-    return held_out_sample(
-        population, calibration, num_images=CHOICE_FACES, seed=config.seed + _CHOICE_SEED
-    )
+    recipe = config.used_recipe
+    if recipe.method is not None:
+        return recipe, None
+    try:
+        # Another seed: others than a search of layers draws first.
+        return recipe, held_out_sample(
+            population, calibration, num_images=CHOICE_FACES, seed=config.seed + _CHOICE_SEED
+        )
+    except UsageError:
+        _log.warning(
+            "all %d training faces calibrate and none is left to choose the method by: entropy, "
+            "channels as they are, weights to nearest; ask for fewer --images to have it chosen",
+            len(population),
+        )
+        return Recipe(Method.ENTROPY, Rounding.NEAREST, equalize=False), None
 
 
 def faces_used(

@@ -31,8 +31,8 @@ from edge_arm.calibration.implicit import implicit_ranges_from
 from edge_arm.calibration.int8_from_bundle import (
     GOLDEN_NAME,
     CalibrationConfig,
-    choice_faces,
     faces_used,
+    recipe_for,
 )
 from edge_arm.calibration.int8_models import CPU_NAME, INT8_NAME, difference, int8_models
 from edge_arm.calibration.observe import observe
@@ -204,7 +204,7 @@ def _calibrated_here(
         population, num_images=config.num_images, seed=config.seed, balance=config.balance
     )
     # Before the work, which would be in vain with no face left.
-    choosing = choice_faces(population, faces, config)
+    recipe, choosing = recipe_for(population, faces, config)
     used = faces_used(population, faces, choosing)
     left = held_out_sample(population, used, num_images=HELD_OUT_FACES, seed=config.seed)
     with pass_state(bundle.path) as state_path:
@@ -212,7 +212,7 @@ def _calibrated_here(
             model,
             plan,
             CalibrationFaces(faces, choosing, bundle.manifest.preprocess),
-            recipe=config.used_recipe,
+            recipe=recipe,
             state_path=state_path,
             progress=progress,
         )

@@ -262,6 +262,38 @@ def test_progress_adds_up_to_the_faces_that_each_model_answers(
     assert CalibrationConfig(512).num_steps == CalibrationConfig(512, fixed).num_steps + 14 * 64
 
 
+def test_without_a_face_to_choose_by_nothing_is_tried_and_the_log_says_so(
+    model: onnx.ModelProto,
+    make_bundle: MakeBundle,
+    face_index: MakeIndex,
+    caplog: pytest.LogCaptureFixture,
+):
+    index = face_index()
+    after = int8_from_bundle(make_bundle(model), index, CalibrationConfig(len(index)))
+    assert "none is left to choose the method by: entropy" in caplog.text
+    assert after.manifest.calibration is not None
+    record = after.manifest.calibration
+    assert (record["method"], record["rounding"]) == ("entropy", "nearest")
+    assert (record["equalized"], record["choice"]) == (False, None)
+
+
+def test_by_default_held_out_faces_choose_and_the_record_says_what_was_tried(
+    model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
+):
+    index = face_index()
+    after = int8_from_bundle(make_bundle(model), index, CalibrationConfig(14))
+    assert after.manifest.calibration is not None
+    choice = after.manifest.calibration["choice"]
+    tried = {(item["method"], item["equalized"]) for item in choice["candidates"]}
+    assert tried == {(item.value, form) for item in Method for form in (False, True)}
+    best = choice["candidates"][0]
+    assert best["logit_error"] == min(item["logit_error"] for item in choice["candidates"])
+    assert after.manifest.calibration["method"] == best["method"]
+    assert after.manifest.calibration["equalized"] == best["equalized"]
+    adaptive = choice["adaptive_rounding"]["logit_error"] < choice["logit_error"]
+    assert after.manifest.calibration["rounding"] == ("adaptive" if adaptive else "nearest")
+
+
 def test_calibrating_twice_gives_the_same_bytes(
     model: onnx.ModelProto, make_bundle: MakeBundle, face_index: MakeIndex
 ):
