@@ -33,13 +33,23 @@ PROVIDERS = {
 class OnnxRuntimeBackend:
     """One ONNX file in one ONNX Runtime session; see `Backend` for the contract."""
 
-    def __init__(self, path: Path, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        *,
+        pairs_as_written: bool = False,
+    ) -> None:
         """Load a model.
 
         Args:
             path: the ONNX file, with a uint8 (N, S, S, 3) input and a float32 (N, C) output.
             provider: a key of `PROVIDERS`.
             threads: for the CPU; all cores when None.
+            pairs_as_written: whether Q/DQ pairs round and nothing else is made of them. Otherwise
+                ONNX Runtime computes in integers where it can, and behind a pair it rounds float
+                weights to int8 as well, one scale for the whole tensor.
 
         Raises:
             BackendUnavailableError: if ONNX Runtime or the provider is not here.
@@ -50,6 +60,8 @@ class OnnxRuntimeBackend:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        if pairs_as_written:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         if provider == "cpu":
             # On x86 without VNNI the kernels for unsigned inputs overflow at full-range weights.
             # This takes slower ones there, which do not, and changes nothing elsewhere.
