@@ -263,9 +263,9 @@ def _recipe_rows(result: Bundle, config: CalibrationConfig) -> dict[str, str]:
             f"{second['logit_error']:.3g}"
         )
         exceptions = choice["exceptions"]
-        if exceptions["tensors"]:
+        if taken := len(exceptions["tensors"]):
             rows["method"] += (
-                f"; {len(exceptions['tensors'])} ranges of {exceptions['method']} taken: "
+                f"; {taken} range{'s' if taken > 1 else ''} of {exceptions['method']} taken: "
                 f"{choice['logit_error']:.3g}"
             )
     channels = "channels equalized" if made["equalized"] else "channels as they are"
