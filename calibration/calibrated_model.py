@@ -231,9 +231,6 @@ class _Form:
 def _candidate(
     form: _Form, plan: QuantPlan, origins: Mapping[str, str], method: Method
 ) -> Candidate:
-    # Weights rounded to nearest: rounding them for each candidate would change little and cost
-    # more than all the rest.
-    unrounded = form.prepared.for_plan(plan)
     ranges = {
         tensor: amax_from_histogram(form.seen.histograms[origin], method, tensor)
         for tensor, origin in origins.items()
@@ -242,7 +239,9 @@ def _candidate(
         method,
         equalized=bool(form.prepared.factors),
         ranges=ranges,
-        build=lambda amax: int8_graph(unrounded, plan, amax),
+        # Weights rounded to nearest: rounding them for each candidate would change little and
+        # cost more than all the rest. Nothing of the size of a model is kept until it is needed.
+        build=lambda amax: int8_graph(form.prepared.for_plan(plan), plan, amax),
     )
 
 
