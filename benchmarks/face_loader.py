@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -99,7 +100,7 @@ def decoding_rates(index: FaceIndex, spec: PreprocessSpec, most_cores: int) -> l
         return sum(len(batch.sha256s) for batch in face_batches(few, spec, BATCH, workers))
 
     return [
-        rate("decode from files", cores, lambda cores=cores: decode(cores))  # type: ignore[misc]
+        rate("decode from files", cores, partial(decode, cores))
         for cores in sorted({1, most_cores})
     ]
 

@@ -170,7 +170,7 @@ def calibrate_on(
         scaled = equalized(model, factors)
         again = observe_faces(
             scaled,
-            Wanted.of([*origins.values(), *source.values()], extremes=float_tensors(model)),
+            Wanted.of(source.values(), extremes=float_tensors(model)),
             faces=faces.calibration,
             spec=faces.spec,
             state_path=state_path.with_name(SECOND_PASS_STATE_NAME),

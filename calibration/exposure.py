@@ -13,11 +13,8 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from edge_arm.calibration.graph import QUANTIZED
 from edge_arm.runtime.errors import CalibrationError
-
-_QUANTIZED = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger"}
-)
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def exposed_model(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelP
         CalibrationError: if the model is quantized already.
     """
     for node in model.graph.node:
-        if node.op_type in _QUANTIZED:
+        if node.op_type in QUANTIZED:
             raise CalibrationError(
                 f"the model has a {node.op_type} ({node.name!r}), expected an FP32 model that is "
                 "not quantized yet; calibrate the bundle's FP32 model, or export it again"

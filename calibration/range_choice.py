@@ -25,6 +25,7 @@ from edge_arm.calibration.search.sessions import Session
 from edge_arm.runtime.backend import Float32Array
 from edge_arm.runtime.errors import CalibrationError
 from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.statistics import compare_answers
 
 CHOICE_FACES = 64
 """Faces that choose; all candidates answer the same ones, so few are enough."""
@@ -216,22 +217,16 @@ def error_of(graph: onnx.ModelProto, faces: ChoiceFaces, progress: Progress | No
         progress(len(answers))
     if not np.isfinite(answers).all():
         return Error(float("inf"), float("inf"), len(answers))
-    flips = int((answers.argmax(axis=1) != faces.fp32.argmax(axis=1)).sum())
+    agreement = compare_answers(faces.fp32, answers)
     apart = answers.astype(np.float64) - faces.fp32
     apart -= apart.mean(axis=1, keepdims=True)
-    return Error(float(np.sqrt(np.square(apart).mean())), _divergence(faces.fp32, answers), flips)
+    return Error(
+        logits=float(np.sqrt(np.square(apart).mean())),
+        divergence=agreement.mean_kl,
+        flips=len(agreement.flipped_faces),
+    )
 
 
 def num_choice_runs(num_candidates: int) -> int:
     """How often at most `choose_ranges` runs the faces."""
     return num_candidates + TENSORS_TRIED
-
-
-def _divergence(fp32: Float32Array, answers: Float32Array) -> float:
-    log_p, log_q = _log_softmax(fp32), _log_softmax(answers)
-    return float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
-
-
-def _log_softmax(logits: Float32Array) -> Any:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

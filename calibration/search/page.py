@@ -5,7 +5,6 @@ Self-contained as the accuracy report is: no script, nothing from the network, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -28,13 +27,12 @@ from edge_arm.calibration.search.words import (
     interval_text,
     kl_text,
 )
+from edge_arm.runtime.report.page import framed_page, plain_table
 from edge_arm.runtime.report.plots import legend_of
-from edge_arm.runtime.report.style import STYLE
 from edge_arm.runtime.report.svg import REFERENCE_SERIES
 from edge_arm.runtime.report.text import VERDICT_WORDS
 from edge_arm.runtime.storage import write_text
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _TITLE = "Which layers cost what in int8"
 _TONES = {
     Outcome.MET: "pass",
@@ -64,13 +62,10 @@ def page_from_search(result: SearchResult) -> str:
     """
     goal = "" if result.mixed is None else _goal(result.mixed)
     header = "" if result.mixed is None else _verdict(result.mixed)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<link rel="icon" href="data:,">\n<title>{_TITLE}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<header><h1>{_TITLE}</h1>{header}</header>\n"
-        f"<main>\n{goal}{_layers(result)}\n</main>\n</body>\n</html>\n"
+    return framed_page(
+        _TITLE,
+        header=f"<header><h1>{_TITLE}</h1>{header}</header>",
+        main=f"{goal}{_layers(result)}",
     )
 
 
@@ -88,7 +83,7 @@ def _goal(mixed: MixedPrecision) -> str:
     if mixed.half is not None:
         rows.append(_candidate("everything", mixed.half, mixed))
         series["everything in FP16"] = REFERENCE_SERIES
-    table = _table(
+    table = plain_table(
         ("in FP16", "time", "changed", "drop pp", "interval", "gate"),
         rows,
     )
@@ -123,7 +118,7 @@ def _layers(result: SearchResult) -> str:
         )
         for layer in found.ranked()
     ]
-    table = _table(("layer", "alone", "won", "time"), rows)
+    table = plain_table(("layer", "alone", "won", "time"), rows)
     series = {"alone in int8": ALONE, "won, alone in float": GAIN}
     return (
         '<section id="layers"><h2>Layer by layer</h2>'
@@ -137,18 +132,4 @@ def _layers(result: SearchResult) -> str:
         "layer in FP16, by that of all in int8. The table has the largest gain first, the plot "
         "the order of the network.</p>"
         "</section>"
-    )
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
     )

@@ -5,7 +5,6 @@ Self-contained as the accuracy report is: no script, nothing from the network, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -24,11 +23,10 @@ from edge_arm.calibration.study.words import (
     enough_sentence,
     spread_text,
 )
+from edge_arm.runtime.report.page import framed_page, plain_table
 from edge_arm.runtime.report.plots import legend_of
-from edge_arm.runtime.report.style import STYLE
 from edge_arm.runtime.storage import write_text
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _TITLE = "Which faces a calibration needs"
 
 
@@ -52,15 +50,13 @@ def page_from_study(study: Study) -> str:
         study: to show.
     """
     title, _, rest = enough_sentence(study).partition(": ")
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<link rel="icon" href="data:,">\n<title>{_TITLE}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<header><h1>{_TITLE}</h1>"
-        f'<div class="verdict quiet"><p><strong>{escape(title)}</strong>'
-        f"{escape(rest[:1].upper() + rest[1:])}</p></div></header>\n"
-        f"<main>\n{_curve(study)}{_pairs(study)}\n</main>\n</body>\n</html>\n"
+    return framed_page(
+        _TITLE,
+        header=(
+            f'<header><h1>{_TITLE}</h1><div class="verdict quiet"><p><strong>{escape(title)}'
+            f"</strong>{escape(rest[:1].upper() + rest[1:])}</p></div></header>"
+        ),
+        main=f"{_curve(study)}{_pairs(study)}",
     )
 
 
@@ -89,7 +85,7 @@ def _curve(study: Study) -> str:
         f'<div class="grid"><figure>{agreement_plot(curve)}'
         f"{legend_of({'one calibration': DRAW})}</figure>"
         f"<figure>{spread_plot(curve)}{legend_of(series)}</figure></div>"
-        f"{_table(columns, rows)}"
+        f"{plain_table(columns, rows)}"
         '<p class="quiet">The line joins the mean agreements; what lies below the dashed one is '
         "worse than the largest size by more than so few faces leave to chance. The last column: a "
         "scale on average, by the scale that the whole pool gives.</p></section>"
@@ -113,21 +109,7 @@ def _pairs(study: Study) -> str:
     ]
     return (
         '<section id="sets"><h2>From set to set</h2>'
-        f"<p>{escape(cross_sentence(study))}</p>{_table(('calibrated on', *labels), rows)}"
+        f"<p>{escape(cross_sentence(study))}</p>{plain_table(('calibrated on', *labels), rows)}"
         '<p class="quiet">Agreement with FP32 on held-out training faces of the set at the top, '
         "and how many answers changed.</p></section>"
-    )
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
     )

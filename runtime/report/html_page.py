@@ -15,6 +15,7 @@ from edge_arm.runtime.report.compare import Comparison
 from edge_arm.runtime.report.contact_sheet import contact_sheets
 from edge_arm.runtime.report.contents import document_from_report
 from edge_arm.runtime.report.document import Cell, Document, Matrix, Section, Table, Tone, Topic
+from edge_arm.runtime.report.page import framed_page
 from edge_arm.runtime.report.plot_reliability import (
     reliability_curves,
     reliability_plot,
@@ -29,7 +30,6 @@ from edge_arm.runtime.report.plots import (
     source_drop_plot,
 )
 from edge_arm.runtime.report.report import Report
-from edge_arm.runtime.report.style import STYLE
 from edge_arm.runtime.report.text import model_name
 from edge_arm.runtime.storage import write_text
 
@@ -37,8 +37,6 @@ _FEW = 8
 """Fewer faces than this in the largest cell of a matrix are not shaded as if they were many."""
 
 _MANY_COLUMNS = 5
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_html_report(
@@ -82,15 +80,10 @@ def html_from_report(
         )
         for section in document.sections
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(document.verdict)}: {escape(document.title)}</title>\n"
-        f"<style>{STYLE}</style>\n</head>\n<body>\n{_header(document)}\n<main>\n"
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
+    return framed_page(
+        f"{document.verdict}: {document.title}",
+        header=_header(document),
+        main="\n".join(sections),
     )
 
 
