@@ -1,0 +1,1 @@
+"""How fast, how steady and at what energy the models of a bundle run on this machine."""

@@ -1,0 +1,1 @@
+"""Pictures, video and cameras to labelled faces: the pipeline and what it writes."""
