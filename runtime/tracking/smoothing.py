@@ -1,4 +1,4 @@
-"""One face's expression over time: probabilities averaged, and a label that does not change lightly.
+"""One face's expression over time: averaged probabilities, and a label that is slow to change.
 
 Two things, each against another kind of flicker:
 

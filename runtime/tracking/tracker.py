@@ -40,8 +40,9 @@ _MIN_OVERLAP = 0.2
 _MAX_SIDE_RATIO = 1.7
 # Detectors jitter, so a speed is the average over about this long.
 _SPEED_TIME_CONSTANT_S = 0.2
-# Tracks compared with all boxes at once: bounds the memory with thousands of faces.
-_BLOCK = 256
+# Tracks compared at once, neighbours from left to right, with the boxes that reach into their part
+# of the picture: thousands of faces cost neither the time nor the memory of all their pairs.
+_BLOCK = 64
 
 
 @dataclass
@@ -145,8 +146,8 @@ class FaceTracker:
         rows, columns, overlaps = _fitting_pairs(expected, known, centres, sizes)
         free_rows, free_columns = set(range(len(expected))), set(range(len(centres)))
         matches = []
-        # Stable, so among equals the older track and the earlier box come first.
-        for pair in np.argsort(-overlaps, kind="stable").tolist():
+        # Among equals the older track and the earlier box come first.
+        for pair in np.lexsort((columns, rows, -overlaps)).tolist():
             row, column = int(rows[pair]), int(columns[pair])
             if row in free_rows and column in free_columns:
                 free_rows.remove(row)
@@ -176,18 +177,19 @@ def _fitting_pairs(
     wide, all_wide = known * (1.0 + 2.0 * _MARGIN), sizes * (1.0 + 2.0 * _MARGIN)
     low, high = centres - 0.5 * all_wide, centres + 0.5 * all_wide
     sides, all_sides = np.sqrt(known.prod(axis=1)), np.sqrt(sizes.prod(axis=1))
+    from_left = np.argsort(expected[:, 0], kind="stable")
     found: list[tuple[IntArray, IntArray, FloatArray]] = []
     for start in range(0, len(expected), _BLOCK):
-        some = np.s_[start : start + _BLOCK]
-        first = (expected[some] - 0.5 * wide[some])[:, None, :]
-        last = (expected[some] + 0.5 * wide[some])[:, None, :]
-        common = np.minimum(last, high) - np.maximum(first, low)  # (block, N, 2)
-        intersection = np.maximum(common, 0.0).prod(axis=2)
-        areas = wide[some].prod(axis=1)[:, None] + all_wide.prod(axis=1)
+        some = from_left[start : start + _BLOCK]
+        first, last = expected[some] - 0.5 * wide[some], expected[some] + 0.5 * wide[some]
+        near = np.nonzero((high[:, 0] > first[:, 0].min()) & (low[:, 0] < last[:, 0].max()))[0]
+        common = np.minimum(last[:, None], high[near]) - np.maximum(first[:, None], low[near])
+        intersection = np.maximum(common, 0.0).prod(axis=2)  # (block, near)
+        areas = wide[some].prod(axis=1)[:, None] + all_wide[near].prod(axis=1)
         overlap = intersection / (areas - intersection)
-        ratio = sides[some][:, None] / all_sides
+        ratio = sides[some][:, None] / all_sides[near]
         fits = (overlap >= _MIN_OVERLAP) & (np.maximum(ratio, 1.0 / ratio) <= _MAX_SIDE_RATIO)
         rows, columns = np.nonzero(fits)
-        found.append((rows + start, columns, overlap[rows, columns]))
+        found.append((some[rows], near[columns], overlap[rows, columns]))
     rows, columns, overlaps = (np.concatenate(part) for part in zip(*found, strict=True))
     return rows, columns, overlaps
