@@ -91,6 +91,11 @@ class FrameSource(Protocol):
         """Nominal rate; None if there is none or it is not known."""
         ...
 
+    @property
+    def expected_frames(self) -> int | None:
+        """How many frames there will be as far as it can be told, for a progress bar alone."""
+        ...
+
     def __iter__(self) -> Iterator[Frame | SourceEvent]: ...
 
     def close(self) -> None:
