@@ -12,6 +12,7 @@ One tree, so that a caller can catch as much or as little as it wants::
     ├── BundleError           manifest, hashes, versions of a bundle
     ├── ExportError           the exported graph does not do what the model does
     ├── CalibrationError      ranges that cannot be had from these faces
+    ├── MeasurementError      a speed or an energy that cannot be believed
     └── BackendError          something that runs a model, and cannot
         ├── BackendUnavailableError   library, provider or device is not here
         ├── EngineError               a TensorRT engine that cannot be built, trusted or loaded
@@ -62,6 +63,10 @@ class ExportError(EdgeArmError):
 
 class CalibrationError(EdgeArmError):
     """Quantization ranges cannot be had from this model and these faces."""
+
+
+class MeasurementError(EdgeArmError):
+    """A speed or an energy was measured and cannot be believed."""
 
 
 class BackendError(EdgeArmError):

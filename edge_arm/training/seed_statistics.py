@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_arm.training.student_t import student_quantile
+from edge_arm.runtime.statistics.student_t import student_quantile
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from edge_arm.runtime.statistics.student_t import student_quantile
 from edge_arm.training.seed_statistics import mean_over_seeds
-from edge_arm.training.student_t import student_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 1.5, 2, 3.3, 10, 200, 5e4, 9e6])
