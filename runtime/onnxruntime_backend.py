@@ -55,7 +55,7 @@ class OnnxRuntimeBackend:
             BackendUnavailableError: if ONNX Runtime or the provider is not here.
             BackendError: if the file is no model of this kind.
         """
-        runtime = _import_onnxruntime()
+        runtime = load_onnxruntime()
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
@@ -162,6 +162,22 @@ class OnnxRuntimeBackend:
         )
 
 
+def load_onnxruntime() -> Any:
+    """The module.
+
+    Raises:
+        BackendUnavailableError: if it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "ONNX Runtime is not installed, expected the package onnxruntime; "
+            "run: pip install 'edge-arm[onnxruntime]'"
+        ) from error
+    return onnxruntime
+
+
 def _chosen_provider(runtime: Any, provider: str, options: Any) -> str:
     """ONNX Runtime's name of a provider that is here; a plugin is put into the options."""
     wanted = PROVIDERS.get(provider)
@@ -175,17 +191,6 @@ def _chosen_provider(runtime: Any, provider: str, options: Any) -> str:
             f"{runtime.__version__} has {', '.join(available)}; choose one of these"
         )
     return wanted
-
-
-def _import_onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "ONNX Runtime is not installed, expected the package onnxruntime; "
-            "run: pip install 'edge-arm[onnxruntime]'"
-        ) from error
-    return onnxruntime
 
 
 def _providers(runtime: Any) -> list[str]:

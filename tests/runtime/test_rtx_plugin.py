@@ -135,6 +135,6 @@ def test_a_refused_int8_model_is_explained(
     runtime.devices = [Device(PROVIDER)]
     runtime.SessionOptions = Options  # type: ignore[attr-defined]
     runtime.InferenceSession = refuse  # type: ignore[attr-defined]
-    monkeypatch.setattr(onnxruntime_backend, "_import_onnxruntime", lambda: runtime)
+    monkeypatch.setattr(onnxruntime_backend, "load_onnxruntime", lambda: runtime)
     with pytest.raises(BackendError, match=words):
         OnnxRuntimeBackend(path, provider="rtx")

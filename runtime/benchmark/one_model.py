@@ -1,0 +1,109 @@
+"""A process that runs one model alone, and says when it was ready and what memory it took.
+
+    python -m edge_arm.runtime.benchmark.one_model BUNDLE SPEC BATCHES
+
+It is `cold_start` that starts it and reads its answer, one line of JSON. The time stamps are of
+`time.monotonic`, which all processes of a Linux machine share. So nothing heavy may be imported at
+the top of this file: the first stamp would come after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MARK = "edge-arm one model: "
+"""Begins the line that holds the answer; libraries may print lines of their own."""
+
+CALLS = 10
+"""At each batch size, before memory is read."""
+
+
+def main(started_s: float) -> int:
+    """Run the model that the command line names.
+
+    Args:
+        started_s: when this process came to its first line.
+
+    Returns:
+        The exit status: 0, or 2 with the reason as the last line on stderr.
+    """
+    from edge_arm.runtime.errors import EdgeArmError
+
+    # A library may print to the process's stdout, past Python: it gets stderr in its place.
+    own_stdout = os.dup(1)
+    os.dup2(2, 1)
+    bundle_path, spec_text, batches_text = sys.argv[1:]
+    try:
+        answer = _answer(Path(bundle_path), spec_text, json.loads(batches_text), started_s)
+    except EdgeArmError as error:
+        print(error, file=sys.stderr)
+        return 2
+    os.write(own_stdout, f"\n{MARK}{json.dumps(answer)}\n".encode())
+    return 0
+
+
+def _answer(path: Path, spec_text: str, batches: list[int], started_s: float) -> dict[str, Any]:
+    import numpy as np
+
+    from edge_arm.runtime.benchmark.model_spec import (
+        TENSORRT,
+        import_library,
+        open_model,
+        spec_from_text,
+    )
+    from edge_arm.runtime.benchmark.process_facts import resident_memory
+    from edge_arm.runtime.manifest import open_bundle
+
+    spec = spec_from_text(spec_text)
+    import_library(spec.place)
+    imported_s = time.monotonic()
+    bundle = open_bundle(path)
+    size = bundle.manifest.preprocess.size
+    if spec.place.backend != TENSORRT:
+        bundle.model(spec.precision, spec.variant)
+    verified_s = time.monotonic()
+    gpu_before = _free_gpu_bytes(spec.place.cuda) if spec.place.backend == TENSORRT else None
+    loading_s = time.monotonic()
+    with open_model(bundle, spec) as model:
+        loaded_s = time.monotonic()
+        # No kernel looks at the pixels; random ones are no smaller than a face's.
+        faces = np.random.default_rng(0).integers(0, 256, (max(batches), size, size, 3), np.uint8)
+        asked_s = time.monotonic()
+        model.infer(faces[:1])
+        answered_s = time.monotonic()
+        memory = []
+        for batch_size in sorted(batches):
+            for _ in range(CALLS):
+                model.infer(faces[:batch_size])
+            resident = resident_memory()
+            memory.append(None if resident is None else [resident.now_bytes, resident.most_bytes])
+        gpu_after = None if gpu_before is None else _free_gpu_bytes(spec.place.cuda)
+    return {
+        "started_s": started_s,
+        "imports_s": imported_s - started_s,
+        "bundle_s": verified_s - imported_s,
+        "load_s": loaded_s - loading_s,
+        "first_answer_s": answered_s - asked_s,
+        "memory": memory,
+        "gpu_bytes": None if gpu_before is None or gpu_after is None else gpu_before - gpu_after,
+    }
+
+
+def _free_gpu_bytes(cuda: str) -> int:
+    from edge_arm.runtime.cuda_device import open_cuda
+
+    device = open_cuda(cuda)
+    try:
+        with device.current():
+            return device.memory()[0]
+    finally:
+        device.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(time.monotonic()))
