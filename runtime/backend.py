@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,41 @@ class Backend(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class StagedAnswer:
+    """Logits, and where the time went.
+
+    Attributes:
+        logits: (N, C) float32, as `Backend.infer` gives them.
+        copy_in_s: the faces into memory that the device reads.
+        compute_s: the model.
+        copy_out_s: the logits back into ordinary memory.
+    """
+
+    logits: Float32Array
+    copy_in_s: float
+    compute_s: float
+    copy_out_s: float
+
+
+@runtime_checkable
+class StagedBackend(Backend, Protocol):
+    """A backend that can wait after each of its steps, for whoever asks what takes how long."""
+
+    def infer_in_stages(self, images_nhwc: Uint8Array) -> StagedAnswer:
+        """The answer of `infer`, each step awaited before the next begins.
+
+        That costs a few waits more than `infer`, and nothing overlaps.
+
+        Args:
+            images_nhwc: (N, S, S, 3) uint8 RGB; N must fit into one run of the model.
+
+        Raises:
+            InferenceError: see `infer`; also for more faces than one run takes.
+        """
+        ...
 
 
 def check_input(images_nhwc: Uint8Array, size: int) -> None:

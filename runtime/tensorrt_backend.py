@@ -19,8 +19,10 @@ Shapes: N faces in a call, n faces in a chunk, S model input size, C classes.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +30,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from edge_arm.runtime.backend import BackendInfo, Float32Array, check_input
+from edge_arm.runtime.backend import BackendInfo, Float32Array, StagedAnswer, check_input
 from edge_arm.runtime.cuda_device import CudaDevice, DeviceBuffer, HostArray, open_cuda
 from edge_arm.runtime.engine_record import EngineRecord
 from edge_arm.runtime.errors import InferenceError, UsageError
@@ -184,15 +186,17 @@ class TensorRTBackend:
         filled up with copies of the last one, whose answers are dropped.
         """
         check_input(images_nhwc, self._info.input_size)
-        with self._lock:
-            if not self._finalizer.alive:
-                raise InferenceError(
-                    f"{self._info.name} was closed, expected an open backend; "
-                    "call infer inside its 'with' block"
-                )
-            self._tensorrt.log.forget()
-            with self._resources.device.current():
-                return self._infer_chunks(images_nhwc)
+        with self._ready():
+            return self._infer_chunks(images_nhwc)
+
+    def infer_in_stages(self, images_nhwc: Uint8Array) -> StagedAnswer:
+        """Logits and where the time went; see `StagedBackend.infer_in_stages`.
+
+        On a GPU that shares the CPU's memory the copies are the CPU's own, into and out of it.
+        """
+        check_input(images_nhwc, self._info.input_size)
+        with self._ready():
+            return self._infer_staged(images_nhwc)
 
     def __enter__(self) -> TensorRTBackend:
         return self
@@ -206,8 +210,52 @@ class TensorRTBackend:
         with self._lock:
             self._finalizer()
 
-    def _infer_chunks(self, images_nhwc: Uint8Array) -> Float32Array:
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        """One caller's turn, with the context current."""
+        with self._lock:
+            if not self._finalizer.alive:
+                raise InferenceError(
+                    f"{self._info.name} was closed, expected an open backend; "
+                    "call infer inside its 'with' block"
+                )
+            self._tensorrt.log.forget()
+            with self._resources.device.current():
+                yield
+
+    def _infer_staged(self, images_nhwc: Uint8Array) -> StagedAnswer:
         device, loaded = self._resources.device, self._resources.loaded
+        assert loaded is not None
+        num_faces, slot = len(images_nhwc), self._resources.slots[0]
+        self._choose_profile(loaded, num_faces)
+        batch = loaded.profiles[self._profile]
+        if num_faces > batch.max:
+            raise InferenceError(
+                f"got {num_faces} faces to time in stages, expected at most {batch.max}, which the "
+                "engine takes at once; time a smaller batch"
+            )
+        try:
+            start = time.perf_counter()
+            faces = self._filled(slot, images_nhwc, at_least=batch.min)
+            if not device.facts.integrated:
+                device.copy_in(slot.faces_address, faces, self._resources.copy_stream)
+                device.synchronize(self._resources.copy_stream)
+            copied_in = time.perf_counter()
+            self._compute(loaded, slot, len(faces))
+            device.synchronize(self._resources.compute_stream)
+            computed = time.perf_counter()
+            if not device.facts.integrated:
+                self._queue_copy_out(slot, len(faces))
+                device.synchronize(self._resources.compute_stream)
+            logits = slot.logits.array[:num_faces].copy()
+            copied_out = time.perf_counter()
+        except BaseException:
+            self._wait_for_all()
+            raise
+        return StagedAnswer(logits, copied_in - start, computed - copied_in, copied_out - computed)
+
+    def _infer_chunks(self, images_nhwc: Uint8Array) -> Float32Array:
+        loaded = self._resources.loaded
         assert loaded is not None
         num_faces = len(images_nhwc)
         self._choose_profile(loaded, num_faces)
@@ -226,11 +274,14 @@ class TensorRTBackend:
             while running:
                 self._collect(running.pop(0), result)
         except BaseException:
-            # The next call must not meet work of this one that still reads or writes the buffers.
-            device.synchronize(self._resources.copy_stream)
-            device.synchronize(self._resources.compute_stream)
+            self._wait_for_all()
             raise
         return result
+
+    def _wait_for_all(self) -> None:
+        """The next call must not meet work of this one that still reads or writes the buffers."""
+        self._resources.device.synchronize(self._resources.copy_stream)
+        self._resources.device.synchronize(self._resources.compute_stream)
 
     def _choose_profile(self, loaded: LoadedEngine, num_faces: int) -> None:
         wanted = profile_for(loaded.profiles, num_faces)
@@ -254,20 +305,27 @@ class TensorRTBackend:
         self, loaded: LoadedEngine, slot: _Slot, chunk: Uint8Array, *, at_least: int
     ) -> None:
         device = self._resources.device
-        rows = max(len(chunk), at_least)
-        faces = slot.faces.array[:rows]
-        faces[: len(chunk)] = chunk
-        faces[len(chunk) :] = chunk[-1]
+        faces = self._filled(slot, chunk, at_least=at_least)
         if not device.facts.integrated:
             device.copy_in(slot.faces_address, faces, self._resources.copy_stream)
             device.record(slot.filled, self._resources.copy_stream)
             device.stream_waits(self._resources.compute_stream, slot.filled)
-        self._compute(loaded, slot, rows)
+        self._compute(loaded, slot, len(faces))
         if not device.facts.integrated:
-            device.copy_out(
-                slot.logits.array[:rows], slot.logits_address, self._resources.compute_stream
-            )
+            self._queue_copy_out(slot, len(faces))
         device.record(slot.done, self._resources.compute_stream)
+
+    def _filled(self, slot: _Slot, chunk: Uint8Array, *, at_least: int) -> Uint8Array:
+        """The part of the slot's memory that holds the faces, filled up to the smallest batch."""
+        faces: Uint8Array = slot.faces.array[: max(len(chunk), at_least)]
+        faces[: len(chunk)] = chunk
+        faces[len(chunk) :] = chunk[-1]
+        return faces
+
+    def _queue_copy_out(self, slot: _Slot, rows: int) -> None:
+        self._resources.device.copy_out(
+            slot.logits.array[:rows], slot.logits_address, self._resources.compute_stream
+        )
 
     def _compute(self, loaded: LoadedEngine, slot: _Slot, rows: int) -> None:
         device = self._resources.device
