@@ -26,6 +26,7 @@ from edge_arm.cli.import_checkpoint import import_checkpoint
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
 from edge_arm.cli.processes import speaks_for_all
+from edge_arm.cli.serve_triton import serve_triton
 from edge_arm.cli.train import train
 from edge_arm.runtime.errors import EdgeArmError
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 for command in (demo, train, export, calibrate, build, measure, inspect, doctor):
     app.command()(command)
 app.command("import")(import_checkpoint)
+app.command("serve-triton")(serve_triton)
 app.add_typer(data_app, name="data")
 
 _DEBUG_HELP = "Show the Python traceback of an error."
