@@ -44,9 +44,21 @@ def draw_face(parameters: FaceParameters, *, size: int = 100) -> Image:
     Returns:
         (size, size, 3) uint8 RGB, before JPEG.
     """
-    identity, expression, shot = parameters.identity, parameters.expression, parameters.shot
+    shot = parameters.shot
     view = View(shot.pose, size * _OVERSAMPLING)
     canvas = Canvas(_background(view.size, shot.texture_seed), view)
+    paint_person(canvas, parameters.identity, parameters.expression)
+    lit(canvas, shot.light)
+    occluded(canvas, parameters.identity, shot)
+    return photographed(canvas.image, shot, size)
+
+
+def paint_person(canvas: Canvas, identity: Identity, expression: Expression) -> None:
+    """Paint head, neck and collar over what is on a canvas, in even light.
+
+    What is painted covers the canvas or is mixed into it by its share of a pixel, so the same
+    person on black and on white tells how much of each pixel is person.
+    """
     draw_back_hair(canvas, identity)
     _draw_neck_and_ears(canvas, identity)
     _draw_head(canvas, identity, expression)
@@ -61,9 +73,6 @@ def draw_face(parameters: FaceParameters, *, size: int = 100) -> Image:
     draw_front_hair(canvas, identity)
     if identity.glasses:
         _draw_glasses(canvas, identity)
-    lit(canvas, shot.light)
-    occluded(canvas, identity, shot)
-    return photographed(canvas.image, shot, size)
 
 
 def _background(size: int, seed: int) -> Image:
