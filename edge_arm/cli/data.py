@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_arm.cli.data_catalogue import catalogue_text
+from edge_arm.cli.data_clip import clip
 
 if TYPE_CHECKING:
     from edge_arm.data.describe import Description
@@ -18,6 +19,8 @@ data_app = typer.Typer(
     short_help="Draw synthetic faces, or look at a data set.",
     rich_markup_mode=None,
 )
+
+data_app.command()(clip)
 
 _SHOWN = 20
 
