@@ -1,10 +1,9 @@
 """A process that runs one model alone, and says when it was ready and what memory it took.
 
-    python -m edge_arm.runtime.benchmark.one_model BUNDLE SPEC BATCHES
-
-It is `cold_start` that starts it and reads its answer, one line of JSON. The time stamps are of
-`time.monotonic`, which all processes of a Linux machine share. So nothing heavy may be imported at
-the top of this file: the first stamp would come after it.
+`cold_start` starts it, with a bundle, a model and batch sizes on its command line, and reads its
+answer, one line of JSON. The time stamps are of `time.monotonic`, which all processes of a Linux
+machine share. Nothing heavy is imported at the top of this file, so that imports are timed as what
+they are.
 """
 
 from __future__ import annotations
@@ -103,7 +102,3 @@ def _free_gpu_bytes(cuda: str) -> int:
             return device.memory()[0]
     finally:
         device.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main(time.monotonic()))
