@@ -40,7 +40,7 @@ class Classifier(Protocol):
         ...
 
     def classify(self, images_nhwc: Uint8Array) -> Float32Array:
-        """(N, C) probabilities of (N, S, S, 3) uint8 RGB faces; called from one thread at a time."""
+        """(N, C) probabilities of (N, S, S, 3) uint8 RGB faces; one call at a time."""
         ...
 
 

@@ -1,4 +1,6 @@
-"""Frames to labelled faces, each stage in threads of its own::
+"""Frames to labelled faces, each stage in threads of its own.
+
+The stages::
 
     source -> read -> find (several threads) -> classify and follow -> whoever iterates
 

@@ -1,0 +1,108 @@
+"""Where annotated frames go: what a source is decides what `--annotate OUT` means.
+
+A picture becomes a picture, a folder a folder with the same names, a video or camera a video; an
+existing folder takes a file of the source's name. No file that is read is ever written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from edge_arm.runtime.errors import UsageError
+from edge_arm.runtime.labels import LabelSet
+from edge_arm.runtime.live.annotated_pictures import AnnotatedPictures, require_picture_name
+from edge_arm.runtime.live.annotated_video import VIDEO_CODECS, AnnotatedVideo
+from edge_arm.runtime.live.frame_result import FrameResult
+from edge_arm.runtime.sources.frame import FrameSource
+from edge_arm.runtime.sources.pictures import PictureSource
+from edge_arm.runtime.storage import require_result_places
+
+
+class AnnotatedOutput(Protocol):
+    """Takes the frames of one source."""
+
+    def write(self, result: FrameResult) -> None:
+        """Add a frame."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is to be kept: all frames so far, whatever ended the run."""
+        ...
+
+
+def annotated_output(
+    out: Path, source: FrameSource, labels: LabelSet, *, alone: bool
+) -> AnnotatedOutput:
+    """The place for a source's annotated frames; what can be checked now is checked now.
+
+    Args:
+        out: as the user named it.
+        source: whose frames.
+        labels: of the model.
+        alone: whether it is the only source; if not, `out` is a folder for all of them.
+
+    Raises:
+        UsageError: for a name of the wrong kind, or one that is read from.
+        StorageError: if it cannot be written.
+    """
+    if isinstance(source, PictureSource):
+        target = _target_of_pictures(out, source, alone=alone)
+        return AnnotatedPictures(target, labels)
+    path = out
+    if not alone or out.is_dir():
+        path = out / _video_name(source)
+    _refuse_same_file(path, Path(source.name))
+    return AnnotatedVideo(path, labels, source.frames_per_s)
+
+
+def _target_of_pictures(out: Path, source: PictureSource, *, alone: bool) -> Callable[[str], Path]:
+    read = source.paths
+    named_itself = len(read) == 1 and Path(source.name) == read[0]
+    if alone and named_itself and not out.is_dir():
+        require_picture_name(out)
+        require_result_places([out])
+        _refuse_same_file(out, read[0])
+        return lambda _: out
+    if out.suffix.lower() in {*VIDEO_CODECS} and not out.is_dir():
+        raise UsageError(
+            f"got {str(out)!r} for the pictures of {source.name!r}, expected the name of a folder; "
+            "pictures do not make a video"
+        )
+    root = Path(source.name)
+    if not root.is_dir():
+        root = Path(os.path.commonpath([path.absolute().parent for path in read]))
+    if named_itself:
+        root = read[0].parent
+    _refuse_folder_that_is_read(out, root)
+    require_result_places([out / read[0].name])
+    return lambda name: out / Path(name).absolute().relative_to(root.absolute())
+
+
+def _video_name(source: FrameSource) -> str:
+    name = Path(source.name)
+    if source.live or not name.is_file():
+        raise UsageError(
+            f"got a folder for the annotated video of {source.name!r}, which has no name of its "
+            "own, expected the name of a file for it; run it by itself with --annotate FILE.mp4"
+        )
+    return name.name if name.suffix.lower() in VIDEO_CODECS else f"{name.stem}.mp4"
+
+
+def _refuse_same_file(out: Path, read: Path) -> None:
+    if out.exists() and read.exists() and out.samefile(read):
+        raise UsageError(
+            f"got {str(out)!r} as the annotated file, which is the one that is read, expected "
+            "another one; choose a new name"
+        )
+
+
+def _refuse_folder_that_is_read(out: Path, root: Path) -> None:
+    inside, above = out.resolve(), root.resolve()
+    if inside == above or above in inside.parents:
+        raise UsageError(
+            f"got {str(out)!r} for annotated pictures, which is in the folder {str(root)!r} that "
+            "is read: the next run would read them too; choose a folder beside it"
+        )
