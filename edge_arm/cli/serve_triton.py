@@ -69,7 +69,8 @@ def serve_triton(
         typer.echo(sentence)
     if bound := _bound_to(served.models):
         typer.echo(bound)
-    typer.echo(f"{len(served.models)} models in {out}; serve them with")
+    models = "1 model" if len(served.models) == 1 else f"{len(served.models)} models"
+    typer.echo(f"{models} in {out}; on the server run")
     typer.echo(f"  tritonserver --model-repository={out.absolute()}")
     if json is not None:
         write_json(
