@@ -40,6 +40,7 @@ class OnnxRuntimeBackend:
         threads: int | None = None,
         *,
         pairs_as_written: bool = False,
+        spinning: bool = False,
     ) -> None:
         """Load a model.
 
@@ -50,6 +51,9 @@ class OnnxRuntimeBackend:
             pairs_as_written: whether Q/DQ pairs round and nothing else is made of them. Otherwise
                 ONNX Runtime computes in integers where it can, and behind a pair it rounds float
                 weights to int8 as well, one scale for the whole tensor.
+            spinning: whether threads without work keep a core busy waiting for some, as ONNX
+                Runtime does by itself. That only pays where nobody else wants the core: decoding
+                the next pictures does, and so does another model (docs/log.md has the figures).
 
         Raises:
             BackendUnavailableError: if ONNX Runtime or the provider is not here.
@@ -63,6 +67,7 @@ class OnnxRuntimeBackend:
         if pairs_as_written:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         if provider == "cpu":
+            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
             # On x86 without VNNI the kernels for unsigned inputs overflow at full-range weights.
             # This takes slower ones there, which do not, and changes nothing elsewhere.
             options.add_session_config_entry("session.x64quantprecision", "1")
