@@ -192,25 +192,40 @@ def open_bundle(folder: Path) -> Bundle:
     """
     path = folder / MANIFEST_NAME
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise BundleError(
             f"cannot read {str(path)!r} ({error.strerror}), expected a bundle made by "
             "'edge-arm export'; export one or name it with --bundle"
         ) from error
+    return Bundle(folder, manifest_from_bytes(content, str(path)))
+
+
+def manifest_from_bytes(content: bytes, origin: str) -> Manifest:
+    """Read a manifest that need not lie in a folder, such as one in an archive.
+
+    Args:
+        content: the file.
+        origin: where it is from, for errors.
+
+    Raises:
+        BundleError: if this version cannot read it.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"))
     except ValueError as error:
         raise BundleError(
-            f"{str(path)!r} is not JSON ({error}), expected the manifest of a bundle; "
+            f"{origin!r} is not JSON ({error}), expected the manifest of a bundle; "
             "export the model again"
         ) from error
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
-            f"{str(path)!r} has schema version {version!r}, this edge-arm reads {SCHEMA_VERSION}; "
+            f"{origin!r} has schema version {version!r}, this edge-arm reads {SCHEMA_VERSION}; "
             "export the model again or install the edge-arm that wrote it"
         )
     try:
-        manifest = Manifest(
+        return Manifest(
             labels=labels_from_json(value["labels"]),
             preprocess=preprocess_from_json(value["preprocess"]),
             artifacts=tuple(_artifact_from_json(item) for item in value["models"]),
@@ -221,10 +236,9 @@ def open_bundle(folder: Path) -> Bundle:
         )
     except (KeyError, TypeError, ValueError, AttributeError, EdgeArmError) as error:
         raise BundleError(
-            f"{str(path)!r} does not hold together ({error}), expected a manifest as "
+            f"{origin!r} does not hold together ({error}), expected a manifest as "
             "'edge-arm export' writes it; export the model again"
         ) from error
-    return Bundle(folder, manifest)
 
 
 def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
