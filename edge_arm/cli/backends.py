@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from edge_arm.runtime.errors import UsageError
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_arm.runtime.backend import Backend
+    from edge_arm.runtime.benchmark.model_spec import Place
     from edge_arm.runtime.manifest import Bundle, Precision
     from edge_arm.runtime.predictions import ModelToRun
 
@@ -73,29 +70,21 @@ class BackendChoice:
     variants: tuple[VariantName, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.dla_core is not None and self.backend is not BackendName.TENSORRT:
-            raise UsageError(
-                f"got --dla {self.dla_core} with --backend {self.backend.value}, expected "
-                "--backend tensorrt: only engines run on a DLA; add it or leave --dla out"
-            )
-        if VariantName.CPU in self.variants and not self.runs_the_file_itself:
-            raise UsageError(
-                f"got --variant cpu with {self._place}, expected a CPU to run it: a GPU takes no "
-                "unsigned activations; leave --variant out, or take --provider cpu or --backend "
-                "openvino"
-            )
-        if self.variants and self.only and PrecisionName.INT8 not in self.only:
-            raise UsageError(
-                f"got --variant {self.variants[0].value} and no int8 among --precision, expected "
-                "it there: only INT8 has variants; add --precision int8 or leave --variant out"
-            )
-        if self.backend is BackendName.OPENVINO and PrecisionName.FP16 in self.only:
-            from edge_arm.runtime.openvino_backend import FP16_NOTE
+        from edge_arm.runtime.classifier.wanted_model import refuse_contradictions
+        from edge_arm.runtime.manifest import Precision
 
-            raise UsageError(
-                f"got --precision fp16 with --backend openvino, expected int8: {FP16_NOTE}; leave "
-                "fp16 out or take --backend onnxruntime"
-            )
+        refuse_contradictions(
+            self.place,
+            precisions=tuple(Precision(name.value) for name in self.only),
+            variants=tuple(name.value for name in self.variants),
+        )
+
+    @property
+    def place(self) -> Place:
+        """The same in the runtime's words."""
+        from edge_arm.runtime.benchmark.model_spec import Place
+
+        return Place(self.backend.value, self.provider, self.cuda.value, self.dla_core)
 
     def takes(self, precision: Precision) -> bool:
         """Whether the main model of a precision is to be opened."""
@@ -136,15 +125,7 @@ class BackendChoice:
     @property
     def runs_the_file_itself(self) -> bool:
         """Whether the ONNX file is computed as it stands, not what a GPU's builder makes of it."""
-        if self.backend is BackendName.OPENVINO:
-            return True
-        return self.backend is BackendName.ONNXRUNTIME and self.provider == "cpu"
-
-    @property
-    def _place(self) -> str:
-        if self.backend is BackendName.ONNXRUNTIME:
-            return f"--provider {self.provider}"
-        return f"--backend {self.backend.value}"
+        return self.place.on_cpu
 
     def _wants(self, precision: Precision) -> bool:
         wanted = {name.value for name in self.only}
@@ -166,6 +147,7 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
     Raises:
         BackendError: if one cannot be run here; nothing else is run in its place.
     """
+    from edge_arm.runtime.benchmark.model_spec import ModelSpec, open_model
     from edge_arm.runtime.manifest import Precision
 
     with ExitStack() as stack:
@@ -175,7 +157,9 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
             for name in choice.only:  # one that was named and is not there is an error
                 bundle.model(Precision(name.value))
             yield {
-                precision: stack.enter_context(_file_backend(bundle.model(precision)[0], choice))
+                precision: stack.enter_context(
+                    open_model(bundle, ModelSpec(choice.place, precision))
+                )
                 for precision in bundle.manifest.precisions()
                 if choice.takes(precision)
             }
@@ -193,25 +177,15 @@ def opened_variants(bundle: Bundle, choice: BackendChoice) -> Iterator[list[Mode
         BundleError: if one was named that the bundle does not have.
         BackendError: if it cannot be run here.
     """
+    from edge_arm.runtime.benchmark.model_spec import ModelSpec, open_model
     from edge_arm.runtime.manifest import CPU_VARIANT, Precision
     from edge_arm.runtime.predictions import ModelToRun
 
     if not choice.takes_cpu_variant(bundle):
         yield []
         return
-    path, _ = bundle.model(Precision.INT8, CPU_VARIANT)
-    with _file_backend(path, choice) as backend:
+    with open_model(bundle, ModelSpec(choice.place, Precision.INT8, CPU_VARIANT)) as backend:
         yield [ModelToRun(Precision.INT8, backend, CPU_VARIANT)]
-
-
-def _file_backend(path: Path, choice: BackendChoice) -> Backend:
-    if choice.backend is BackendName.OPENVINO:
-        from edge_arm.runtime.openvino_backend import OpenVinoBackend
-
-        return OpenVinoBackend(path)
-    from edge_arm.runtime.onnxruntime_backend import OnnxRuntimeBackend
-
-    return OnnxRuntimeBackend(path, provider=choice.provider)
 
 
 def _engines(stack: ExitStack, bundle: Bundle, choice: BackendChoice) -> dict[Precision, Backend]:
