@@ -1,0 +1,138 @@
+"""One picture or many as a source: decoded in threads, in order, a few ahead and no more.
+
+Threads suffice because OpenCV releases the interpreter lock. A picture that cannot be read is an
+event and the others go on; if none can be read, that is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+
+from edge_arm.runtime.errors import DataError, ImageError
+from edge_arm.runtime.images import decode_image
+from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.sources.frame import EventKind, Frame, SourceEvent
+from edge_arm.runtime.sources.picture_size import picture_size
+from edge_arm.runtime.sources.source_config import SourceConfig
+
+MOST_THREADS = 4
+"""More only keep more decoded pictures in memory: finding faces takes longer than decoding."""
+
+_BYTES_PER_PIXEL = 16
+"""No format needs more without compression (four channels of 32 bits)."""
+_HEADER_BYTES = 1 << 24
+"""Room for colour profiles and the like, beside the pixels."""
+
+
+class PictureSource:
+    """Pictures in the order of their paths.
+
+    Attributes:
+        name: as the user wrote it.
+        live: no; nothing is dropped.
+        moving: no; the next picture may be of other people.
+        frames_per_s: none.
+    """
+
+    live = False
+    moving = False
+    frames_per_s: float | None = None
+
+    def __init__(self, name: str, paths: Sequence[Path], *, config: SourceConfig) -> None:
+        self.name = name
+        self.paths = tuple(paths)
+        self._config = config
+        self._closed = Event()
+
+    def __enter__(self) -> PictureSource:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration at the next picture."""
+        self._closed.set()
+
+    def __iter__(self) -> Iterator[Frame | SourceEvent]:
+        threads = self._config.workers or min(os.cpu_count() or 1, MOST_THREADS)
+        numbered = enumerate(self.paths)
+        pending: deque[tuple[int, Path, Future[Uint8Array]]] = deque()
+        first_failure: ImageError | None = None
+        readable = 0
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        try:
+            while not self._closed.is_set():
+                while len(pending) < 2 * threads and (item := next(numbered, None)) is not None:
+                    number, path = item
+                    future = pool.submit(read_picture, path, self._config.max_pixels)
+                    pending.append((number, path, future))
+                if not pending:
+                    break
+                number, path, future = pending.popleft()
+                try:
+                    image_hwc = future.result()
+                except ImageError as error:
+                    first_failure = first_failure or error
+                    yield SourceEvent(EventKind.BROKEN, str(path), number, 1, 0.0, str(error))
+                    continue
+                readable += 1
+                yield Frame(str(path), number, 0.0, image_hwc)
+        finally:
+            for _, _, future in pending:
+                future.cancel()
+            pool.shutdown(wait=True)
+        if first_failure is not None and not readable and not self._closed.is_set():
+            raise self._nothing_readable(first_failure)
+
+    def _nothing_readable(self, first: ImageError) -> DataError:
+        if len(self.paths) == 1:
+            return first
+        return DataError(
+            f"none of the {len(self.paths)} pictures of {self.name!r} can be read, expected at "
+            f"least one; the first: {first}"
+        )
+
+
+def read_picture(path: Path, max_pixels: int) -> Uint8Array:
+    """Decode a picture, unless its header announces too many pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB, turned as its EXIF data says.
+
+    Raises:
+        ImageError: if it is missing, damaged, no picture or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            limit = max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES
+            if num_bytes > limit:
+                raise ImageError(
+                    f"{str(path)!r} has {num_bytes} bytes, expected at most {limit} in a picture "
+                    f"of {max_pixels} pixels; make it smaller or raise --max-pixels"
+                )
+            content = file.read()
+    except OSError as error:
+        raise ImageError(
+            f"cannot read {str(path)!r} ({error.strerror}), expected a picture; "
+            "restore the file or take it out"
+        ) from error
+    size = picture_size(content)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise ImageError(
+            f"{str(path)!r} announces {size[0]} x {size[1]} pixels, expected at most {max_pixels} "
+            "in all; make it smaller or raise --max-pixels"
+        )
+    return decode_image(content, str(path))

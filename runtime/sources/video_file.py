@@ -1,0 +1,233 @@
+"""A video file as a source: every frame, in order, at the speed of whoever takes them.
+
+Time comes from the container, which makes variable frame rates right; where it stands still or runs
+backwards, position over rate stands in for it from there on, and the log says so once.
+
+What is reported, and what cannot be:
+
+1. A frame that does not decode is BROKEN; frames that follow each other are one event with a count.
+2. At the end, frames that the container counts and nobody saw are BROKEN as well: a file that was
+   cut off, or data that FFmpeg skipped. MP4 and AVI count frames; Matroska, WebM and streams only
+   announce a duration, often that of a longer sound track, so there the end must come more than a
+   second and 5 % early before anything is said. An MP4 that was trimmed by an edit list without
+   re-encoding may count frames that it does not show.
+3. Damage inside a frame is concealed by FFmpeg, as in every player; its lines on stderr are the
+   only sign.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+import cv2
+
+from edge_arm.runtime.errors import DataError
+from edge_arm.runtime.sources.frame import EventKind, Frame, SourceEvent
+from edge_arm.runtime.sources.source_config import SourceConfig
+from edge_arm.runtime.sources.video_capture import (
+    announced_frames,
+    grabbed_picture,
+    nominal_rate,
+    open_with_ffmpeg,
+    refuse_too_large,
+)
+
+_logger = logging.getLogger(__name__)
+
+_UNKNOWN_RATE = 30.0
+_TRIES_BEYOND = 16
+"""OpenCV's `grab` fails alike for a broken frame and at the end; so many failures are the end."""
+_MOST_TRIES = 100_000
+"""Of failures in a row, whatever a container announces: a second at the end of a file."""
+_MOST_TRIES_S = 20.0
+"""The same for a URL whose server is silent, where each failure is a time-out."""
+_EARLY_S, _EARLY_SHARE = 1.0, 0.05
+
+
+class VideoFile:
+    """A video file, or a finite video at a URL.
+
+    Attributes:
+        name: as the user wrote it.
+        live: no; nothing is dropped.
+        moving: yes.
+        frames_per_s: as the container announces it.
+    """
+
+    live = False
+    moving = True
+
+    def __init__(self, name: str, capture: cv2.VideoCapture, *, counts_frames: bool) -> None:
+        """Take over an open capture.
+
+        Args:
+            name: as the user wrote it.
+            capture: released by `close`.
+            counts_frames: the container knows how many frames it has, and not only how long it is.
+        """
+        self.name = name
+        self.frames_per_s = nominal_rate(capture)
+        self._capture = capture
+        self._counts_frames = counts_frames
+        self._reading = Lock()  # a capture must not be released while another thread reads it
+        self._closed = False
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the iteration ends at the next frame."""
+        self._closed = True
+        with self._reading:
+            self._capture.release()
+
+    def __iter__(self) -> Iterator[Frame | SourceEvent]:
+        announced = announced_frames(self._capture)
+        clock = _FrameClock(self.name, self.frames_per_s)
+        failing_since = 0.0
+        number = decoded = 0
+        # Two kinds of failure, because only the first is surely a frame and not the end.
+        undecodable = failed_grabs = 0
+        while not self._closed:
+            with self._reading:
+                if self._closed:
+                    break
+                grabbed = self._capture.grab()
+                image_hwc = grabbed_picture(self._capture) if grabbed else None
+                position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if not grabbed:
+                failing_since = time.perf_counter() if failed_grabs == 0 else failing_since
+                failed_grabs += 1
+                left = announced - number if self._counts_frames else 0
+                if (
+                    failed_grabs >= min(max(left, 0) + _TRIES_BEYOND, _MOST_TRIES)
+                    or time.perf_counter() - failing_since > _MOST_TRIES_S
+                ):
+                    break
+                continue
+            undecodable += failed_grabs
+            failed_grabs = 0
+            if image_hwc is None:
+                undecodable += 1
+                continue
+            if undecodable:
+                yield self._broken(number, undecodable, clock.last_s)
+                number += undecodable
+                undecodable = 0
+            yield Frame(self.name, number, clock.time_s(number, position_s), image_hwc)
+            number += 1
+            decoded += 1
+        if self._closed:
+            return
+        if not decoded:
+            raise DataError(
+                f"no frame of {self.name!r} can be decoded, expected a video; "
+                "copy it again, or convert it (ffmpeg -i IN -c:v libx264 OUT.mp4)"
+            )
+        if undecodable:
+            yield self._broken(number, undecodable, clock.last_s)
+            number += undecodable
+        if missing := self._missing(announced, number, clock.last_s):
+            yield SourceEvent(
+                EventKind.BROKEN,
+                self.name,
+                number,
+                missing,
+                clock.last_s,
+                f"{self.name!r} announces {announced} frames and ended after {number}, expected "
+                "all of them; it was cut off or is damaged (or was trimmed without re-encoding): "
+                "copy it again",
+            )
+
+    def _broken(self, number: int, count: int, time_s: float) -> SourceEvent:
+        frames = f"frame {number}" if count == 1 else f"frames {number} to {number + count - 1}"
+        return SourceEvent(
+            EventKind.BROKEN,
+            self.name,
+            number,
+            count,
+            time_s,
+            f"{frames} of {self.name!r} cannot be decoded, expected a whole video; "
+            "the rest goes on, copy the file again if it should not be damaged",
+        )
+
+    def _missing(self, announced: int, number: int, last_s: float) -> int:
+        """How many frames the end came early; 0 where that cannot be told (rule 2)."""
+        missing = announced - number
+        if missing <= 0:
+            return 0
+        if self._counts_frames:
+            return missing
+        rate = self.frames_per_s or _UNKNOWN_RATE
+        early_s = announced / rate - (last_s + 1 / rate)
+        if early_s <= max(_EARLY_S, _EARLY_SHARE * announced / rate):
+            return 0
+        return min(missing, max(1, round(early_s * rate)))
+
+
+def open_video_file(path: Path, name: str, config: SourceConfig) -> VideoFile | None:
+    """A file as a video.
+
+    Args:
+        path: of an existing file.
+        name: as the user wrote it.
+        config: limits.
+
+    Returns:
+        None if FFmpeg finds no video in it.
+
+    Raises:
+        DataError: if its frames are too large, or this OpenCV reads no videos.
+    """
+    capture = open_with_ffmpeg(str(path.resolve()), config.timeout_s)
+    if capture is None:
+        return None
+    refuse_too_large(capture, name, config.max_pixels)
+    with path.open("rb") as file:
+        start = file.read(12)
+    return VideoFile(name, capture, counts_frames=_counts_frames(start))
+
+
+def _counts_frames(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
+
+
+class _FrameClock:
+    """Times of frames: the container's as long as they move forward."""
+
+    def __init__(self, name: str, rate: float | None) -> None:
+        self.last_s = 0.0
+        self._name = name
+        self._rate = rate or _UNKNOWN_RATE
+        self._trusted = True
+        self._first = True
+
+    def time_s(self, number: int, position_s: float) -> float:
+        """Of the next frame; never before the one that was asked for last."""
+        moves = position_s >= 0 if self._first else position_s > self.last_s
+        if self._trusted and not moves:
+            self._trusted = False
+            _logger.warning(
+                "%s: the time stamps stand still or run backwards at frame %d; from here on, times "
+                "are the frame's number over %g frames per second",
+                self._name,
+                number,
+                self._rate,
+            )
+        self._first = False
+        by_rate_s = max(number / self._rate, self.last_s)
+        self.last_s = position_s if self._trusted else by_rate_s
+        return self.last_s
