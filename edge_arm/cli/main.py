@@ -17,6 +17,7 @@ import typer
 
 from edge_arm import __version__
 from edge_arm.cli.build import build
+from edge_arm.cli.bundle import bundle_app
 from edge_arm.cli.calibrate import calibrate
 from edge_arm.cli.data import data_app
 from edge_arm.cli.demo import demo
@@ -43,6 +44,7 @@ for command in (demo, train, export, calibrate, build, measure, inspect, doctor)
 app.command("import")(import_checkpoint)
 app.command("serve-triton")(serve_triton)
 app.add_typer(data_app, name="data")
+app.add_typer(bundle_app, name="bundle")
 
 _DEBUG_HELP = "Show the Python traceback of an error."
 
