@@ -90,6 +90,7 @@ class LiveStream:
 
     live = True
     moving = True
+    expected_frames: int | None = None
 
     def __init__(self, name: str, connect: Connect, *, config: SourceConfig) -> None:
         """Open the source and begin to read.

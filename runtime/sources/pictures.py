@@ -38,6 +38,8 @@ class PictureSource:
         live: no; nothing is dropped.
         moving: no; the next picture may be of other people.
         frames_per_s: none.
+        paths: of the pictures.
+        expected_frames: one for each.
     """
 
     live = False
@@ -47,6 +49,7 @@ class PictureSource:
     def __init__(self, name: str, paths: Sequence[Path], *, config: SourceConfig) -> None:
         self.name = name
         self.paths = tuple(paths)
+        self.expected_frames: int | None = len(self.paths)
         self._config = config
         self._closed = Event()
 

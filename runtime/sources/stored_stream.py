@@ -25,6 +25,7 @@ class StoredStream:
 
     live = False
     moving = True
+    expected_frames: int | None = None
 
     def __init__(self, name: str, connect: Connect) -> None:
         """Open it.
