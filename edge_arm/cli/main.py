@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from edge_arm import __version__
+from edge_arm.cli.benchmark import benchmark
 from edge_arm.cli.build import build
 from edge_arm.cli.bundle import bundle_app
 from edge_arm.cli.calibrate import calibrate
@@ -27,6 +28,7 @@ from edge_arm.cli.import_checkpoint import import_checkpoint
 from edge_arm.cli.inspect import inspect
 from edge_arm.cli.measure import measure
 from edge_arm.cli.processes import speaks_for_all
+from edge_arm.cli.run import EXAMPLES, run
 from edge_arm.cli.serve_triton import serve_triton
 from edge_arm.cli.train import train
 from edge_arm.runtime.errors import EdgeArmError
@@ -39,8 +41,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Put a facial-expression model (ResNet-18 + ARM) on a Jetson and prove what it cost.",
 )
-for command in (demo, train, export, calibrate, build, measure, inspect, doctor):
+for command in (demo, train, export, calibrate, build, measure, benchmark, inspect, doctor):
     app.command()(command)
+app.command(epilog=EXAMPLES)(run)
 app.command("import")(import_checkpoint)
 app.command("serve-triton")(serve_triton)
 app.add_typer(data_app, name="data")

@@ -11,12 +11,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.live.frame_result import FrameResult, LabelledFace
+from edge_arm.runtime.live.run_header import RunHeader, run_header_to_json
 from edge_arm.runtime.live.run_summary import RunSummary
 from edge_arm.runtime.sources.frame import SourceEvent
 from edge_arm.runtime.storage import storage_error
@@ -25,47 +25,19 @@ from edge_arm.runtime.storage import storage_error
 _TIME, _PROBABILITY, _SCORE, _RATE = 3, 4, 4, 2
 
 
-@dataclass(frozen=True)
-class RunHeader:
-    """What runs, for the first line.
-
-    Attributes:
-        model: name of the file that answers.
-        precision: of it, such as "int8".
-        variant: of it, such as "cpu".
-        sha256: of it.
-        backend: such as "onnxruntime/cpu".
-        labels: the expressions.
-        detector: name of what finds faces; None for aligned faces.
-        framing: where a face lies in what the model sees, in shares; None for aligned faces.
-        smoothing: seconds and lead; None if it is off.
-    """
-
-    model: str
-    precision: str
-    variant: str
-    sha256: str
-    backend: str
-    labels: LabelSet
-    detector: str | None
-    framing: dict[str, float] | None
-    smoothing: dict[str, float] | None
-
-
 class JsonLines:
     """Writes the lines of a run; use it as a context manager.
 
     Args:
         path: of the file, whose old content goes; None for stdout.
         labels: names of the probabilities.
-        flush: after each line, so that a reader of a live source is up to date.
 
     Raises:
         StorageError: if the operating system refuses the file, now or with any line.
     """
 
-    def __init__(self, path: Path | None, labels: LabelSet, *, flush: bool) -> None:
-        self._path, self._labels, self._flush = path, labels, flush
+    def __init__(self, path: Path | None, labels: LabelSet) -> None:
+        self._path, self._labels = path, labels
         with self._refusals_named():
             self._file = sys.stdout if path is None else _opened(path)
 
@@ -79,12 +51,17 @@ class JsonLines:
 
     def start(self, header: RunHeader) -> None:
         """The first line."""
-        fields = {**asdict(header), "labels": list(header.labels.classes)}
-        self._line({"event": "start", **fields})
+        self._line({"event": "start", **run_header_to_json(header)})
 
-    def write(self, item: FrameResult | SourceEvent) -> None:
-        """The line of a frame or event."""
-        self._line(self._of_frame(item) if isinstance(item, FrameResult) else _of_event(item))
+    def write(self, item: FrameResult | SourceEvent, *, flush: bool) -> None:
+        """The line of a frame or event.
+
+        Args:
+            item: the frame or event.
+            flush: whether the reader gets it at once, as for a live source.
+        """
+        line = self._of_frame(item) if isinstance(item, FrameResult) else _of_event(item)
+        self._line(line, flush=flush)
 
     def end(self, summary: RunSummary) -> None:
         """The last line."""
@@ -127,13 +104,13 @@ class JsonLines:
             "frame_label": face.frame_label,
         }
 
-    def _line(self, value: dict[str, Any]) -> None:
+    def _line(self, value: dict[str, Any], *, flush: bool = True) -> None:
         # Plain ASCII: a name that the terminal's encoding lacks, or that is no text at all, as
         # file names may be, stays exact.
         line = json.dumps(value, allow_nan=False) + "\n"
         with self._refusals_named():
             self._file.write(line)
-            if self._flush:
+            if flush:
                 self._file.flush()
 
     @contextmanager
