@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.util
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["COLUMNS"] = "120"
 os.environ["NO_COLOR"] = "1"
 os.environ["TERM"] = "dumb"
+# What a machine remembers of itself (which model is faster on its CPU) is not the user's.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="edge-arm-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "EDGE_ARM_DATA"):
     os.environ.pop(name, None)
 

@@ -15,7 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_arm.runtime.benchmark.model_spec import ONNXRUNTIME, OPENVINO, TENSORRT, ModelSpec
+from edge_arm.runtime.benchmark.model_spec import (
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORRT,
+    ModelSpec,
+    Place,
+)
 from edge_arm.runtime.classifier.cpu_choice import int8_or_fp32
 from edge_arm.runtime.classifier.threads import inference_threads
 from edge_arm.runtime.classifier.wanted_model import WantedModel
@@ -96,14 +102,13 @@ def _of_engines(wanted: WantedModel, engines: dict[Precision, FoundEngine]) -> M
     elif len(engines) > 1:
         others = ", ".join(item.name for item in engines if item is not precision)
         reason += f", faster than {others} when it was built"
-    spec = ModelSpec(wanted.place, precision)
+    spec = ModelSpec(Place(TENSORRT, cuda=wanted.cuda, dla_core=wanted.dla_core), precision)
     return ModelChoice(spec, reason, max_batch=engines[precision].record.batch.max)
 
 
 def _recorded_ms(engine: FoundEngine) -> float:
     """Of one face, in a call of the size that the engine was made for."""
-    latency_ms = engine.record.acceptance.get("latency_ms", float("inf"))
-    return latency_ms / engine.record.batch.opt
+    return engine.record.acceptance["latency_ms"] / engine.record.batch.opt
 
 
 @dataclass(frozen=True)
