@@ -1,0 +1,162 @@
+"""`edge-arm benchmark`: how fast, how steady and at what memory the models run on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_arm.cli.backends import BackendName, CudaName, PrecisionName, VariantName
+from edge_arm.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_arm.runtime.benchmark.benchmark import BenchmarkConfig, Surroundings
+    from edge_arm.runtime.benchmark.result import Benchmark
+
+QUICK_SECONDS = 3.0
+
+
+def benchmark(
+    bundle: Annotated[Path, typer.Option(help="Models to time.")] = Path("build/bundle"),
+    backend: Annotated[
+        list[BackendName] | None,
+        typer.Option(help="Only this one; may be given again. All that are here if absent."),
+    ] = None,
+    provider: Annotated[
+        str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")
+    ] = "cpu",
+    cuda: Annotated[
+        CudaName, typer.Option(help="Library that runs TensorRT engines.")
+    ] = CudaName.PYCUDA,
+    dla: Annotated[
+        int | None, typer.Option(min=0, metavar="CORE", help="Engines of this DLA core.")
+    ] = None,
+    precision: Annotated[
+        list[PrecisionName] | None,
+        typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
+    ] = None,
+    variant: Annotated[
+        list[VariantName] | None,
+        typer.Option(help="Only this INT8 model: main, or the one for CPUs. Both if absent."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the CPU, for a model. What `run` takes if absent.")
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Faces per call. 1, 8 and the largest of the engines if absent.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float, typer.Option(min=0, help="Frames per second of the paced run; 0 leaves it out.")
+    ] = 30.0,
+    seconds: Annotated[
+        float, typer.Option(help="To measure in; starts and warm-up come on top.")
+    ] = 24.0,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help=f"A glance, for CI: {QUICK_SECONDS:g} seconds, one start."),
+    ] = False,
+    starts: Annotated[
+        int, typer.Option(min=0, help="Of each model in a process of its own; 0 leaves them out.")
+    ] = 3,
+    json: Annotated[Path | None, typer.Option(help="Write the result for programs.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw latencies and throughput.")
+    ] = None,
+) -> None:
+    """Time every model of a bundle that runs here, in turns, and say what belongs to the figures.
+
+    Latencies as fast as it goes and on a clock, each step from JPEG to label, the start of a
+    process, memory, and energy where a sensor is. Exit status 2, and no result, if the power mode,
+    a clock's limits or throttling changed meanwhile.
+
+    Example: edge-arm benchmark --json speed.json --plot speed.svg
+    """
+    from edge_arm.cli.benchmark_table import print_benchmark
+    from edge_arm.runtime.benchmark.benchmark import run_benchmark
+    from edge_arm.runtime.benchmark.models_here import WantedModels, models_here
+    from edge_arm.runtime.classifier.threads import inference_threads
+    from edge_arm.runtime.manifest import Precision, open_bundle
+    from edge_arm.runtime.storage import require_result_places
+
+    written = [path for path in (json, plot) if path is not None]
+    require_result_places(written)
+    batch_sizes = None if batch is None else _batch_sizes(batch)
+    opened = open_bundle(bundle)
+    found = models_here(
+        opened,
+        WantedModels(
+            backends=tuple(name.value for name in backend or ()),
+            provider=provider,
+            cuda=cuda.value,
+            dla_core=dla,
+            threads=inference_threads(threads),
+            precisions=tuple(Precision(name.value) for name in precision or ()),
+            variants=tuple(name.value for name in variant or ()),
+        ),
+    )
+    config = _config(
+        batch_sizes or tuple(sorted({1, 8, found.largest_batch or 1})),
+        fps=fps,
+        seconds=QUICK_SECONDS if quick else seconds,
+        starts=min(starts, 1) if quick else starts,
+    )
+    result = run_benchmark(opened, found.specs, config, _surroundings())
+    _write(result, json, plot)
+    print_benchmark(result, found.left_out, written)
+
+
+def _config(
+    batch_sizes: tuple[int, ...], *, fps: float, seconds: float, starts: int
+) -> BenchmarkConfig:
+    from edge_arm.runtime.benchmark.benchmark import BenchmarkConfig
+    from edge_arm.runtime.benchmark.energy_run import EnergyPlan
+
+    # Above the sensor's ten readings in a window, a longer run is a surer one.
+    window_s = max(1.5, min(5.0, seconds / 12))
+    return BenchmarkConfig(
+        seconds=seconds,
+        batch_sizes=batch_sizes,
+        frames_per_s=fps or None,
+        starts=starts,
+        energy=EnergyPlan(window_s),
+    )
+
+
+def _surroundings() -> Surroundings:
+    from edge_arm.cli.benchmark_picture import drawn_picture
+    from edge_arm.runtime.benchmark.benchmark import Surroundings
+    from edge_arm.runtime.benchmark.ina3221 import power_sensor
+
+    return Surroundings(picture=drawn_picture(), detector=None, power=power_sensor())
+
+
+def _batch_sizes(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and 1 <= int(part) <= 4096 for part in parts):
+        raise UsageError(
+            f"got --batch {text!r}, expected numbers from 1 to 4096 with commas between them; "
+            "write it as --batch 1,8,32"
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _write(result: Benchmark, json: Path | None, plot: Path | None) -> None:
+    import shlex
+    import sys
+    from datetime import datetime, timezone
+
+    from edge_arm.runtime.benchmark.plot import benchmark_svg
+    from edge_arm.runtime.benchmark.result_json import benchmark_to_json
+    from edge_arm.runtime.storage import write_json, write_text
+
+    if json is not None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        command = shlex.join(["edge-arm", *sys.argv[1:]])
+        write_json(json, benchmark_to_json(result, command=command, created_at=now))
+    if plot is not None:
+        write_text(plot, benchmark_svg(result))
