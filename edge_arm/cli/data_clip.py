@@ -31,7 +31,7 @@ def clip(
 
     width, height = _sides(size)
     config = ClipConfig(width, height, fps, seconds, faces, seed)
-    with progress_bar("draw", config.num_frames) as advance:
+    with progress_bar("draw", config.num_frames, "frames") as advance:
         write_clip(config, out, progress=advance)
     typer.echo(f"{config.num_frames} frames, {faces} faces, seed {seed}: {out}")
     typer.echo(f"truth: {truth_path(out)}")

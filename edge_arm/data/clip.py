@@ -172,6 +172,7 @@ class _Performer:
                 azimuth=float(rng.uniform(-1.0, 1.0)),
                 elevation=float(rng.uniform(0.1, 0.8)),
                 directional=float(rng.uniform(0.1, 0.4)),
+                exposure=1.0,
                 temperature=float(rng.uniform(-0.3, 0.3)),
                 saturation=float(rng.uniform(0.8, 1.1)),
             ),

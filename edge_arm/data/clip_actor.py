@@ -23,7 +23,7 @@ _BLINK_S = 0.16
 _BETWEEN_BLINKS_S = (2.5, 5.0)
 # Away from the place, out of the frame, and back.
 _WALK_S, _AWAY_S = 1.1, 0.8
-_SHORTEST_WITH_A_WALK_S = 6.0
+_SHORTEST_WITH_A_WALK_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,10 @@ class Actor:
         ).tolist()
         self._leaves_s = math.inf
         if place.exit_x is not None and seconds >= _SHORTEST_WITH_A_WALK_S:
-            last = seconds - 2.0 * _WALK_S - _AWAY_S - 0.5
-            self._leaves_s = float(rng.uniform(min(1.5, last), last))
+            # Those at the left go in the first half of the clip, those at the right in the second.
+            half_s = 0.0 if place.exit_x < 0.0 else 0.5 * seconds
+            latest_s = 0.5 * seconds - 2.0 * _WALK_S - _AWAY_S
+            self._leaves_s = half_s + float(rng.uniform(0.5 * latest_s, latest_s))
 
     def position(self, time_s: float) -> Position:
         """Where the face is."""
