@@ -81,14 +81,26 @@ def run(
     ] = FacesName.FIND,
     detector: Annotated[
         str,
-        typer.Option(metavar="haar|FILE", help="What finds faces: haar, or a YuNet .onnx file."),
+        typer.Option(
+            metavar="haar|FILE",
+            help="What finds faces: haar, which is always here, or YuNet's .onnx file, which finds "
+            "more of them.",
+        ),
     ] = "haar",
     min_face: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Smallest face to find, in pixels (60) or of the short side (5%)."
+            metavar="SIZE", help="Smallest face to find, in pixels (60) or of the longer side (5%)."
         ),
     ] = None,
+    look_at: Annotated[
+        str,
+        typer.Option(
+            metavar="PIXELS",
+            help="Look for faces in a picture reduced to this longer side, or full: small faces in "
+            "large pictures need it, and time.",
+        ),
+    ] = "640",
     smooth: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Time constant of the labels of a video."),
@@ -148,7 +160,7 @@ def run(
         threads=threads,
     )
     opened = open_bundle(bundle)
-    find = None if faces is FacesName.ALIGNED else _finding(opened, detector, min_face)
+    find = None if faces is FacesName.ALIGNED else _finding(opened, detector, min_face, look_at)
     openers = source_openers(source, _source_config(give_up, max_pixels))
     with ExitStack() as stack:
         if len(openers) == 1:
@@ -192,8 +204,18 @@ def _smoothing(
     )
 
 
-def _finding(opened: Bundle, detector: str, min_face: str | None) -> FaceFinding:
-    raise NotImplementedError
+def _finding(opened: Bundle, detector: str, min_face: str | None, look_at: str) -> FaceFinding:
+    from edge_arm.runtime.detection.detection_config import (
+        DetectionConfig,
+        SmallestFace,
+        look_px_from_text,
+        smallest_face_from_text,
+    )
+    from edge_arm.runtime.live.face_finding import face_finding
+
+    smallest = SmallestFace() if min_face is None else smallest_face_from_text(min_face)
+    config = DetectionConfig(detector, look_px_from_text(look_at), smallest)
+    return face_finding(opened, config)
 
 
 def _source_config(give_up_s: float | None, max_pixels: int | None) -> SourceConfig:

@@ -112,7 +112,11 @@ def answer_frames(
             faces = flight.faces.result()
             rows = probabilities[start : start + len(faces)]
             start += len(faces)
-            labelled = _labelled(flight.frame, faces, rows, classifier.labels, tracked)
+            labels, time_s = classifier.labels, flight.frame.time_s
+            if tracked is None:
+                labelled = labelled_faces(faces, rows, labels)
+            else:
+                labelled = _followed_faces(faces, rows, labels, tracked=tracked, time_s=time_s)
             result = FrameResult(flight.frame, labelled, perf_counter() - flight.left_s)
             answered.put(result, flight.frame.image_hwc.nbytes)
 
@@ -155,30 +159,44 @@ def _probabilities(frames: list[FrameInFlight], classifier: Classifier) -> Float
     return np.concatenate(answers)
 
 
-def _labelled(
-    frame: Frame,
+def labelled_faces(
+    faces: FrameFaces, rows: Float32Array, labels: LabelSet
+) -> tuple[LabelledFace, ...]:
+    """The faces of a frame by itself.
+
+    Args:
+        faces: N of them.
+        rows: (N, C) probabilities.
+        labels: the classes.
+    """
+    classes = labels.classes
+    return tuple(
+        LabelledFace(
+            box=box,
+            score=score,
+            track=None,
+            label=classes[best],
+            probabilities=tuple(row),
+            frame_label=classes[best],
+        )
+        for box, score, best, row in zip(
+            faces.boxes, faces.scores, rows.argmax(axis=1).tolist(), rows.tolist(), strict=True
+        )
+    )
+
+
+def _followed_faces(
     faces: FrameFaces,
     rows: Float32Array,
     labels: LabelSet,
-    tracked: TrackedLabels | None,
+    *,
+    tracked: TrackedLabels,
+    time_s: float,
 ) -> tuple[LabelledFace, ...]:
-    classes = labels.classes
-    if tracked is None:
-        return tuple(
-            LabelledFace(
-                box=box,
-                score=score,
-                track=None,
-                label=classes[best],
-                probabilities=tuple(row),
-                frame_label=classes[best],
-            )
-            for box, score, best, row in zip(
-                faces.boxes, faces.scores, rows.argmax(axis=1).tolist(), rows.tolist(), strict=True
-            )
-        )
+    """The faces of a video's frame, each with its track and its smoothed label."""
     # Called for a frame without faces as well: that is how a track learns that its face is gone.
-    answers = tracked.update(faces.boxes, rows, frame.time_s)
+    answers = tracked.update(faces.boxes, rows, time_s)
+    classes = labels.classes
     return tuple(
         LabelledFace(
             box=box,

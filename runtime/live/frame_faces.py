@@ -11,17 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import local
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edge_arm.runtime.crop import CropBox, cropped
-from edge_arm.runtime.detection.detector import DetectorFactory, FaceDetector, FoundFace
+from edge_arm.runtime.crop import CropBox
+from edge_arm.runtime.detection.detector import DetectorFactory, FaceDetector
+from edge_arm.runtime.detection.framing import FaceFraming, crops_of
 from edge_arm.runtime.preprocess import Uint8Array, resize_face
 from edge_arm.runtime.sources.frame import Frame
-
-if TYPE_CHECKING:
-    from edge_arm.runtime.detection.framing import FaceFraming
 
 
 @dataclass(frozen=True)
@@ -83,12 +78,12 @@ def look_at_frame(find: FaceFinding | None, size: int, *, chunk: int) -> LookAtF
 
         def chunks_from(start: int) -> Iterator[Uint8Array]:
             for first in range(start, len(found), chunk):
-                yield framed_faces(frame.image_hwc, found[first : first + chunk], framing, size)
+                yield crops_of(frame.image_hwc, found[first : first + chunk], framing, size)
 
         return FrameFaces(
             boxes=tuple(face.box for face in found),
             scores=tuple(face.score for face in found),
-            first_nhwc=framed_faces(frame.image_hwc, found[:chunk], framing, size),
+            first_nhwc=crops_of(frame.image_hwc, found[:chunk], framing, size),
             rest=lambda: chunks_from(chunk),
         )
 
@@ -99,8 +94,3 @@ def _aligned(frame: Frame, size: int) -> FrameFaces:
     height, width = frame.image_hwc.shape[:2]
     face = resize_face(frame.image_hwc, size)
     return FrameFaces((CropBox(0, 0, width, height),), (None,), face[None])
-
-
-def framed_faces(image_hwc, found, framing, size):
-    faces = [resize_face(cropped(image_hwc, framing.crop_of(f), "frame"), size) for f in found]
-    return np.stack(faces) if faces else np.empty((0, size, size, 3), np.uint8)

@@ -26,6 +26,7 @@ class RunHeader:
         variant: of it, such as "cpu".
         sha256: of it.
         backend: such as "onnxruntime/cpu".
+        choice: why this model answers, in a sentence.
         labels: the expressions.
         find: how faces are found; None for aligned faces.
         smoothing: of the labels of moving sources; None for none.
@@ -36,6 +37,7 @@ class RunHeader:
     variant: str
     sha256: str
     backend: str
+    choice: str
     labels: LabelSet
     find: FaceFinding | None
     smoothing: SmoothingConfig | None
@@ -50,6 +52,7 @@ def run_header(classifier: FaceClassifier, config: PipelineConfig) -> RunHeader:
         variant=spec.variant,
         sha256=info.model_sha256,
         backend=info.name,
+        choice=classifier.choice.sentence,
         labels=classifier.labels,
         find=config.find,
         smoothing=config.smoothing,
@@ -67,6 +70,7 @@ def run_header_to_json(header: RunHeader) -> dict[str, Any]:
             name: round(getattr(shares, name), _SHARE_DIGITS)
             for name in ("left", "top", "width", "height")
         }
+        framing["faces"] = shares.faces
     smoothing = header.smoothing
     return {
         "model": header.model,
@@ -74,6 +78,7 @@ def run_header_to_json(header: RunHeader) -> dict[str, Any]:
         "variant": header.variant,
         "sha256": header.sha256,
         "backend": header.backend,
+        "choice": header.choice,
         "labels": list(header.labels.classes),
         "detector": detector,
         "framing": framing,
