@@ -1,6 +1,7 @@
 """Between a camera that never waits and a pipeline that may be slow: the newest frames.
 
-What was dropped is counted, at its place among the others. Whoever takes frames sees every number once: as a frame, or inside an event that counts it.
+What was dropped is counted, at its place among the others: whoever takes frames sees every number
+once, as a frame or inside an event that counts it.
 """
 
 from __future__ import annotations

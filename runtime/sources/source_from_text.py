@@ -46,6 +46,8 @@ from edge_arm.runtime.sources.video_file import VideoFile, open_video_file
 _logger = logging.getLogger(__name__)
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+_JPEGS_IN_A_ROW = (".mjpeg", ".mjpg")
+"""A video that begins with a picture because it is nothing but pictures."""
 EXPECTED = (
     "a picture, a folder, a quoted pattern ('photos/*.jpg'), a video file, camera:0, "
     "rtsp://..., http://... or 'gst:PIPELINE'"
@@ -167,7 +169,7 @@ def _file(path: Path, text: str, config: SourceConfig) -> FrameSource:
         ) from error
     if not start:
         raise DataError(f"{text!r} has 0 bytes, expected a picture or a video; copy it again")
-    if _begins_like_a_picture(start):
+    if _begins_like_a_picture(start) and path.suffix.lower() not in _JPEGS_IN_A_ROW:
         return PictureSource(text, [path], config=config)
     video = open_video_file(path, text, config)
     if video is not None:

@@ -7,10 +7,11 @@ What is reported, and what cannot be:
 
 1. A frame that does not decode is BROKEN; frames that follow each other are one event with a count.
 2. At the end, frames that the container counts and nobody saw are BROKEN as well: a file that was
-   cut off, or data that FFmpeg skipped. MP4 and AVI count frames; Matroska, WebM and streams only
-   announce a duration, often that of a longer sound track, so there the end must come more than a
-   second and 5 % early before anything is said. An MP4 that was trimmed by an edit list without
-   re-encoding may count frames that it does not show.
+   cut off, or data that FFmpeg skipped. MP4 and AVI count frames; an MP4 that was trimmed by an
+   edit list may count some that it does not show. Matroska, WebM and streams only announce a
+   duration, often that of a longer sound track, so there the end must come more than a second and
+   5 % early, or a quarter, before anything is said; and gaps between otherwise regular frames are a
+   line in the log, because damage and a recorder that dropped frames look alike.
 3. Damage inside a frame is concealed by FFmpeg, as in every player; its lines on stderr are the
    only sign.
 """
@@ -28,6 +29,7 @@ import cv2
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.sources.frame import EventKind, Frame, SourceEvent
+from edge_arm.runtime.sources.frame_clock import FrameClock
 from edge_arm.runtime.sources.source_config import SourceConfig
 from edge_arm.runtime.sources.video_capture import (
     announced_frames,
@@ -39,14 +41,13 @@ from edge_arm.runtime.sources.video_capture import (
 
 _logger = logging.getLogger(__name__)
 
-_UNKNOWN_RATE = 30.0
 _TRIES_BEYOND = 16
 """OpenCV's `grab` fails alike for a broken frame and at the end; so many failures are the end."""
 _MOST_TRIES = 100_000
 """Of failures in a row, whatever a container announces: a second at the end of a file."""
 _MOST_TRIES_S = 20.0
 """The same for a URL whose server is silent, where each failure is a time-out."""
-_EARLY_S, _EARLY_SHARE = 1.0, 0.05
+_EARLY_S, _EARLY_SHARE, _SURELY_EARLY_SHARE = 1.0, 0.05, 0.25
 
 
 class VideoFile:
@@ -57,6 +58,7 @@ class VideoFile:
         live: no; nothing is dropped.
         moving: yes.
         frames_per_s: as the container announces it.
+        expected_frames: likewise; right in most files.
     """
 
     live = False
@@ -72,6 +74,7 @@ class VideoFile:
         """
         self.name = name
         self.frames_per_s = nominal_rate(capture)
+        self.expected_frames = announced_frames(capture) or None
         self._capture = capture
         self._counts_frames = counts_frames
         self._reading = Lock()  # a capture must not be released while another thread reads it
@@ -96,7 +99,7 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[Frame | SourceEvent]:
         announced = announced_frames(self._capture)
-        clock = _FrameClock(self.name, self.frames_per_s)
+        clock = FrameClock(self.name, self.frames_per_s)
         failing_since = 0.0
         number = decoded = 0
         # Two kinds of failure, because only the first is surely a frame and not the end.
@@ -140,7 +143,14 @@ class VideoFile:
         if undecodable:
             yield self._broken(number, undecodable, clock.last_s)
             number += undecodable
-        if missing := self._missing(announced, number, clock.last_s):
+        missing = self._missing(announced, number, clock)
+        if not missing and not self._counts_frames and clock.skipped_frames:
+            _logger.warning(
+                "%s: the time stamps jump over about %d frames; it has gaps or is damaged",
+                self.name,
+                clock.skipped_frames,
+            )
+        if missing:
             yield SourceEvent(
                 EventKind.BROKEN,
                 self.name,
@@ -164,18 +174,18 @@ class VideoFile:
             "the rest goes on, copy the file again if it should not be damaged",
         )
 
-    def _missing(self, announced: int, number: int, last_s: float) -> int:
+    def _missing(self, announced: int, number: int, clock: FrameClock) -> int:
         """How many frames the end came early; 0 where that cannot be told (rule 2)."""
         missing = announced - number
-        if missing <= 0:
+        if missing <= 0 or self._counts_frames:
+            return max(missing, 0)
+        length_s = announced / clock.rate
+        early_s = length_s - (clock.last_s + 1 / clock.rate)
+        if early_s <= min(
+            max(_EARLY_S, _EARLY_SHARE * length_s), max(_SURELY_EARLY_SHARE * length_s, 0.1)
+        ):
             return 0
-        if self._counts_frames:
-            return missing
-        rate = self.frames_per_s or _UNKNOWN_RATE
-        early_s = announced / rate - (last_s + 1 / rate)
-        if early_s <= max(_EARLY_S, _EARLY_SHARE * announced / rate):
-            return 0
-        return min(missing, max(1, round(early_s * rate)))
+        return min(missing, max(1, round(early_s * clock.rate)))
 
 
 def open_video_file(path: Path, name: str, config: SourceConfig) -> VideoFile | None:
@@ -203,31 +213,3 @@ def open_video_file(path: Path, name: str, config: SourceConfig) -> VideoFile | 
 
 def _counts_frames(start: bytes) -> bool:
     return start[4:8] == b"ftyp" or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
-
-
-class _FrameClock:
-    """Times of frames: the container's as long as they move forward."""
-
-    def __init__(self, name: str, rate: float | None) -> None:
-        self.last_s = 0.0
-        self._name = name
-        self._rate = rate or _UNKNOWN_RATE
-        self._trusted = True
-        self._first = True
-
-    def time_s(self, number: int, position_s: float) -> float:
-        """Of the next frame; never before the one that was asked for last."""
-        moves = position_s >= 0 if self._first else position_s > self.last_s
-        if self._trusted and not moves:
-            self._trusted = False
-            _logger.warning(
-                "%s: the time stamps stand still or run backwards at frame %d; from here on, times "
-                "are the frame's number over %g frames per second",
-                self._name,
-                number,
-                self._rate,
-            )
-        self._first = False
-        by_rate_s = max(number / self._rate, self.last_s)
-        self.last_s = position_s if self._trusted else by_rate_s
-        return self.last_s
