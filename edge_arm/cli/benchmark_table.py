@@ -57,7 +57,7 @@ def _machine_lines(result: Benchmark) -> list[str]:
     from edge_arm.runtime.benchmark.machine_state import UNKNOWN, state_facts
 
     machine = result.machine
-    place = machine.board or f"{machine.system}, {machine.architecture}"
+    place = machine.board or f"{machine.system}, {result.cpu}"
     jetpack = f", JetPack {machine.jetpack}" if machine.jetpack else ""
     threads = {model.spec.place.threads for model in result.models if model.spec.place.on_cpu}
     models = f", {next(iter(threads))} threads for a model" if threads else ""

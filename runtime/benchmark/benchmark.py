@@ -39,6 +39,7 @@ from edge_arm.runtime.benchmark.process_facts import (
 from edge_arm.runtime.benchmark.ratios import speed_ratio
 from edge_arm.runtime.benchmark.result import BatchResult, Benchmark, ModelResult
 from edge_arm.runtime.benchmark.stages import Picture, model_stages, picture_stages
+from edge_arm.runtime.classifier.cpu_choice import cpu_name
 from edge_arm.runtime.detection.detector import FaceDetector
 from edge_arm.runtime.errors import MeasurementError, UsageError
 from edge_arm.runtime.machine import machine_facts
@@ -161,6 +162,7 @@ def run_benchmark(
         base=base,
         picture_stages=before_model,
         machine=machine_facts(around.root),
+        cpu=cpu_name(around.root),
         before=watch.first,
         after=after,
         load_of_others=load,

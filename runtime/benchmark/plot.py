@@ -1,7 +1,8 @@
 """The latencies and the throughput of a benchmark as one picture, SVG written here.
 
 Each batch size has a panel with a row for each model: a box from the 25th to the 75th percentile
-with a line at the median, whiskers to the 1st and the 99th, the throughput in words and as a bar.
+with a line at the median, whiskers to the 1st and the 99th (of fewer than 100 calls these are the
+fastest and the slowest), the throughput in words and as a bar.
 One axis from zero serves a panel, so lengths can be compared; what lies beyond its end is cut off
 and says so in its figure. Every browser shows it, in the dark as well, and it says in words what it
 shows, for readers who do not see it.
@@ -71,7 +72,7 @@ def benchmark_svg(result: Benchmark) -> str:
 
 def _place(result: Benchmark) -> str:
     machine = result.machine
-    return f"{machine.board or machine.architecture}, {result.processors} processors"
+    return f"{machine.board or result.cpu}, {result.processors} processors"
 
 
 def _sentence(name: str, batch: BatchResult) -> str:

@@ -73,6 +73,7 @@ class Benchmark:
         base: name of the model that ratios are to.
         picture_stages: steps before the model, by name.
         machine: what ran it.
+        cpu: its processor in the kernel's words.
         before: state of the machine at the start; at the end it was the same where it counts.
         after: state at the end.
         load_of_others: cores that others kept busy meanwhile; None where it cannot be told.
@@ -85,6 +86,7 @@ class Benchmark:
     base: str
     picture_stages: dict[str, LatencyStats]
     machine: Machine
+    cpu: str
     before: MachineState
     after: MachineState
     load_of_others: float | None

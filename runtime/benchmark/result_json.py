@@ -33,7 +33,7 @@ def benchmark_to_json(result: Benchmark, *, command: str, created_at: str) -> di
         "command": command,
         "created_at": created_at,
         "elapsed_s": result.elapsed_s,
-        "machine": {**machine, "processors": result.processors},
+        "machine": {**machine, "cpu": result.cpu, "processors": result.processors},
         "state_before": asdict(result.before),
         "state_after": asdict(result.after),
         "load_of_others_cores": result.load_of_others,

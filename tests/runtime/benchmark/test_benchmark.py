@@ -1,0 +1,153 @@
+"""The whole run on a tiny bundle: real sessions of ONNX Runtime, very little time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import golden_faces, tiny_bundle
+
+from edge_arm.runtime.benchmark.benchmark import (
+    BenchmarkConfig,
+    Surroundings,
+    base_of,
+    run_benchmark,
+)
+from edge_arm.runtime.benchmark.benchmark import (
+    golden_faces as faces_of,
+)
+from edge_arm.runtime.benchmark.energy_run import EnergyPlan
+from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place
+from edge_arm.runtime.benchmark.ratios import FEWEST_ROUNDS
+from edge_arm.runtime.benchmark.stages import Picture
+from edge_arm.runtime.crop import CropBox
+from edge_arm.runtime.detection.detector import FoundFace
+from edge_arm.runtime.errors import MeasurementError, UsageError
+from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.preprocess import Uint8Array
+
+PLACE = Place("onnxruntime", threads=1)
+FP32, INT8 = ModelSpec(PLACE, Precision.FP32), ModelSpec(PLACE, Precision.INT8)
+SHORT = BenchmarkConfig(seconds=0.4, batch_sizes=(1, 4), starts=0, warm_up_s=0.02)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("benchmark") / "bundle")
+
+
+def jpeg() -> Picture:
+    import cv2
+
+    done, content = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))
+    assert done
+    return Picture(content.tobytes(), CropBox(8, 8, 32, 32))
+
+
+def test_every_model_is_timed_at_every_batch_size_in_turns(bundle: Bundle) -> None:
+    result = run_benchmark(bundle, (FP32, INT8), SHORT, Surroundings(picture=jpeg()))
+    assert [model.spec for model in result.models] == [FP32, INT8]
+    assert result.base == "ONNX Runtime FP32"
+    for model in result.models:
+        assert model.info.model_sha256 == bundle.manifest.artifact(model.spec.precision).sha256
+        assert [batch.batch_size for batch in model.batches] == [1, 4]
+        assert list(model.stages) == ["compute", "probabilities"]
+        assert model.alone is None
+        assert model.energy is None
+        assert model.paced is not None
+        assert model.paced.latency.count == 10  # the fewest frames, a third of a second
+        for batch in model.batches:
+            # Throughput is what the mean says, by hand.
+            mean_s = sum(batch.seconds) / len(batch.seconds)
+            assert batch.faces_per_s == pytest.approx(batch.batch_size / mean_s)
+            assert len(batch.round_medians_s) >= FEWEST_ROUNDS
+    base, other = result.models
+    assert [batch.ratio for batch in base.batches] == [None, None]
+    for mine, theirs in zip(base.batches, other.batches, strict=True):
+        assert theirs.ratio is not None
+        rounds = np.array(mine.round_medians_s) / np.array(theirs.round_medians_s)
+        assert theirs.ratio.ratio == pytest.approx(float(np.median(rounds)))
+    assert list(result.picture_stages) == ["decode", "crop and resize"]
+    assert 0 < result.elapsed_s < 60
+
+
+def test_models_are_started_alone_if_that_is_asked_for(bundle: Bundle) -> None:
+    config = BenchmarkConfig(
+        seconds=0.1, batch_sizes=(1,), starts=1, frames_per_s=None, warm_up_s=0.01
+    )
+    (model,) = run_benchmark(bundle, (FP32,), config, Surroundings()).models
+    assert model.alone is not None
+    assert model.alone.cold.starts == 1
+    assert list(model.alone.memory) == [1]
+    assert model.paced is None
+
+
+class ThrottlingDetector:
+    """Lowers the highest clock of the machine when it is used for the first time."""
+
+    name = "throttling"
+
+    def __init__(self, limit: Path) -> None:
+        self._limit = limit
+
+    def find(self, image_hwc: Uint8Array) -> tuple[FoundFace, ...]:
+        self._limit.write_text("800000\n")
+        return ()
+
+
+def test_a_machine_that_changes_meanwhile_gives_no_result(bundle: Bundle, tmp_path: Path) -> None:
+    policy = tmp_path / "sys/devices/system/cpu/cpufreq/policy0"
+    policy.mkdir(parents=True)
+    for name, value in (("cur", 1200000), ("min", 100000), ("max", 1500000)):
+        (policy / f"scaling_{name}_freq").write_text(f"{value}\n")
+    around = Surroundings(jpeg(), ThrottlingDetector(policy / "scaling_max_freq"), root=tmp_path)
+    with pytest.raises(
+        MeasurementError,
+        match=r"did not stay the same .*highest clock was lowered from 1500 MHz to 800 MHz",
+    ):
+        run_benchmark(bundle, (FP32,), SHORT, around)
+
+
+class SilentSensor:
+    """Draws the same power whatever runs."""
+
+    name = "a rail of the fan"
+    update_interval_s = 0.005
+
+    def power_w(self) -> float:
+        return 2.0
+
+
+def test_an_energy_that_cannot_be_believed_is_said_and_not_shown(bundle: Bundle) -> None:
+    config = BenchmarkConfig(
+        seconds=0.1,
+        batch_sizes=(1,),
+        starts=0,
+        frames_per_s=None,
+        warm_up_s=0.01,
+        energy=EnergyPlan(window_s=0.3, settle_s=0.01),
+    )
+    result = run_benchmark(bundle, (FP32,), config, Surroundings(power=SilentSensor()))
+    assert result.models[0].energy is None
+    (note,) = [note for note in result.notes if note.startswith("Energy of ONNX Runtime FP32")]
+    assert "the work drew 2.00 W and the idle machine 2.00 W" in note
+
+
+def test_the_base_is_the_first_model_in_fp32(bundle: Bundle) -> None:
+    other = ModelSpec(Place("openvino"), Precision.FP32)
+    assert base_of((INT8, FP32, other)) == FP32.name
+    assert base_of((INT8,)) == INT8.name
+
+
+def test_the_faces_are_the_bundles_own_repeated(bundle: Bundle) -> None:
+    expected = golden_faces()
+    faces = faces_of(bundle, 8)
+    np.testing.assert_array_equal(faces, np.concatenate([expected, expected[:2]]))
+
+
+def test_nothing_to_measure_in_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"got the batch sizes \[0\], expected numbers from 1"):
+        BenchmarkConfig(batch_sizes=(0,))
+    with pytest.raises(UsageError, match=r"got -1 seconds to measure in, expected a time"):
+        BenchmarkConfig(seconds=-1)
