@@ -16,8 +16,8 @@ import numpy as np
 
 from edge_arm.runtime.backend import Backend, BackendInfo, Float32Array
 from edge_arm.runtime.classifier.model_choice import ModelChoice
-from edge_arm.runtime.errors import InferenceError
-from edge_arm.runtime.images import read_image
+from edge_arm.runtime.detection.detection_config import DetectionConfig
+from edge_arm.runtime.errors import ImageError, InferenceError, UsageError
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Bundle
 from edge_arm.runtime.preprocess import Uint8Array
@@ -33,13 +33,22 @@ class ClassifierConfig:
     """How a model is fed.
 
     Attributes:
-        detector: for whole pictures: "haar", or a file as `edge-arm run --detector` takes it;
-            "aligned" if every picture is a face already.
+        detection: how faces are found in pictures; None if every picture is one face already.
         max_batch: faces in one call; what suits the model if None.
+
+    Raises:
+        UsageError: if fewer than one face is to be in a call.
     """
 
-    detector: str = "haar"
+    detection: DetectionConfig | None = DetectionConfig()
     max_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_batch is not None and self.max_batch < 1:
+            raise UsageError(
+                f"got batches of {self.max_batch} faces, expected at least 1; leave the number "
+                "out for what suits the model"
+            )
 
 
 class FaceClassifier:
@@ -65,6 +74,7 @@ class FaceClassifier:
         self._bundle, self._backend, self._choice = bundle, backend, choice
         self._temperature = temperature
         self._config = config or ClassifierConfig()
+        self._found: FaceFinding | None = None
         self._look: LookAtFrame | None = None
 
     @property
@@ -125,39 +135,26 @@ class FaceClassifier:
             picture: a file, or (H, W, 3) uint8 RGB.
 
         Raises:
-            ImageError: if the file is no whole picture.
+            ImageError: if the file is no whole picture or a huge one, or the array is no picture.
             InferenceError: see `classify`.
-            DataError: if the detector's file cannot be used.
+            UsageError: if the detector's file cannot be used.
         """
+        from edge_arm.runtime.live.answering import labelled_faces
         from edge_arm.runtime.live.frame_faces import look_at_frame
-        from edge_arm.runtime.live.frame_result import LabelledFace
         from edge_arm.runtime.sources.frame import Frame
+        from edge_arm.runtime.sources.pictures import read_picture
+        from edge_arm.runtime.sources.source_config import MAX_PIXELS
 
-        name = "picture" if isinstance(picture, np.ndarray) else str(picture)
-        image = picture if isinstance(picture, np.ndarray) else read_image(Path(picture)).image_hwc
+        if isinstance(picture, np.ndarray):
+            name, image = "picture", _checked_picture(picture)
+        else:
+            name, image = str(picture), read_picture(Path(picture), MAX_PIXELS)
         if self._look is None:
             self._look = look_at_frame(self._finding(), self.size, chunk=self.max_batch)
         faces = self._look(Frame(name, 0, 0.0, image))
         chunks = (faces.first_nhwc, *faces.rest())
         rows = np.concatenate([self.classify(chunk) for chunk in chunks])
-        classes = self.labels.classes
-        return tuple(
-            LabelledFace(
-                box=box,
-                score=score,
-                track=None,
-                label=classes[best],
-                probabilities=tuple(row),
-                frame_label=classes[best],
-            )
-            for box, score, row, best in zip(
-                faces.boxes,
-                faces.scores,
-                rows.tolist(),
-                rows.argmax(axis=1).tolist(),
-                strict=True,
-            )
-        )
+        return labelled_faces(faces, rows, self.labels)
 
     def run(self, source: str) -> Iterator[FrameResult | SourceEvent]:
         """Label the faces of everything that a source gives, as `edge-arm run` does.
@@ -173,7 +170,7 @@ class FaceClassifier:
             InferenceError: see `classify`.
         """
         from edge_arm.runtime.live.pipeline import PipelineConfig, classified_frames
-        from edge_arm.runtime.sources.open_source import open_source
+        from edge_arm.runtime.sources.source_from_text import open_source
 
         config = PipelineConfig(find=self._finding(), max_batch=self.max_batch)
         with closing(classified_frames(open_source(source), self, config)) as results:
@@ -195,9 +192,13 @@ class FaceClassifier:
         self.close()
 
     def _finding(self) -> FaceFinding | None:
-        if self._config.detector == "aligned":
+        if self._config.detection is None:
             return None
-        raise NotImplementedError
+        if self._found is None:
+            from edge_arm.runtime.live.face_finding import face_finding
+
+            self._found = face_finding(self._bundle, self._config.detection)
+        return self._found
 
     def _probabilities(self, logits: Float32Array) -> Float32Array:
         """(N, C) float32 of logits (N, C)."""
@@ -214,3 +215,12 @@ class FaceClassifier:
         # Softmax does not change by a constant; the largest becomes 0, so that exp cannot overflow.
         exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+
+
+def _checked_picture(picture: Uint8Array) -> Uint8Array:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise ImageError(
+            f"got an array of shape {picture.shape} and type {picture.dtype} as a picture, "
+            "expected (H, W, 3) uint8 RGB; OpenCV's own order is BGR, turn it with cv2.cvtColor"
+        )
+    return picture

@@ -9,6 +9,7 @@ from edge_arm.runtime.benchmark.model_spec import open_model
 from edge_arm.runtime.classifier.face_classifier import ClassifierConfig, FaceClassifier
 from edge_arm.runtime.classifier.model_choice import ModelChoice, choose_model
 from edge_arm.runtime.classifier.wanted_model import WantedModel
+from edge_arm.runtime.detection.detection_config import HAAR, DetectionConfig
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
 from edge_arm.runtime.temperature import usable_temperatures
@@ -22,7 +23,7 @@ def open_classifier(
     *,
     precision: str | None = None,
     backend: str | None = None,
-    detector: str = "haar",
+    detector: str | None = HAAR,
     threads: int | None = None,
 ) -> FaceClassifier:
     """Open the model of a bundle that suits this machine.
@@ -39,7 +40,8 @@ def open_classifier(
         bundle: folder made by `edge-arm export`.
         precision: fp32, fp16 or int8.
         backend: onnxruntime, tensorrt or openvino.
-        detector: of whole pictures, see `ClassifierConfig`.
+        detector: "haar", or a file as `edge-arm run --detector` takes it; None if every picture is
+            one face already, cut as the training faces were.
         threads: of the CPU.
 
     Raises:
@@ -48,7 +50,8 @@ def open_classifier(
         UsageError: for a word that means nothing, or words that do not go together.
     """
     wanted = WantedModel(_precision(precision), backend=backend, threads=threads)
-    return classifier_from_bundle(open_bundle(Path(bundle)), wanted, ClassifierConfig(detector))
+    config = ClassifierConfig(None if detector is None else DetectionConfig(detector))
+    return classifier_from_bundle(open_bundle(Path(bundle)), wanted, config)
 
 
 def classifier_from_bundle(
