@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_arm.cli.backends import BackendName, CudaName, PrecisionName, VariantName
-from edge_arm.runtime.errors import UsageError
+from edge_arm.runtime.errors import BackendUnavailableError, UsageError
 
 if TYPE_CHECKING:
     from edge_arm.runtime.benchmark.benchmark import BenchmarkConfig, Surroundings
@@ -63,6 +63,14 @@ def benchmark(
     starts: Annotated[
         int, typer.Option(min=0, help="Of each model in a process of its own; 0 leaves them out.")
     ] = 3,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="haar|FILE",
+            help="Finds the face in the step of that name: YuNet as .onnx, a cascade as .xml. "
+            "OpenCV's own cascade if absent.",
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result for programs.")] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw latencies and throughput.")
@@ -105,9 +113,10 @@ def benchmark(
         seconds=QUICK_SECONDS if quick else seconds,
         starts=min(starts, 1) if quick else starts,
     )
-    result = run_benchmark(opened, found.specs, config, _surroundings())
+    around, missing = _surroundings(detector)
+    result = run_benchmark(opened, found.specs, config, around)
     _write(result, json, plot)
-    print_benchmark(result, found.left_out, written)
+    print_benchmark(result, (*found.left_out, *missing), written)
 
 
 def _config(
@@ -123,16 +132,27 @@ def _config(
         batch_sizes=batch_sizes,
         frames_per_s=fps or None,
         starts=starts,
+        warm_up_s=min(0.5, seconds / 10),
         energy=EnergyPlan(window_s),
     )
 
 
-def _surroundings() -> Surroundings:
+def _surroundings(detector: str | None) -> tuple[Surroundings, tuple[str, ...]]:
+    """Picture, detector and sensor, and a sentence for what is not here and was not named."""
     from edge_arm.cli.benchmark_picture import drawn_picture
     from edge_arm.runtime.benchmark.benchmark import Surroundings
     from edge_arm.runtime.benchmark.ina3221 import power_sensor
+    from edge_arm.runtime.detection.detection_config import HAAR, DetectionConfig
+    from edge_arm.runtime.detection.detector_choice import detector_factory
 
-    return Surroundings(picture=drawn_picture(), detector=None, power=power_sensor())
+    finder, missing = None, []
+    try:
+        finder = detector_factory(DetectionConfig(detector or HAAR))()
+    except BackendUnavailableError as error:
+        if detector is not None:
+            raise
+        missing.append(f"Finding faces: not timed, because {error}.")
+    return Surroundings(drawn_picture(), finder, power_sensor()), tuple(missing)
 
 
 def _batch_sizes(text: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ QUALITY = 90
 
 
 def drawn_picture() -> Picture:
-    """A JPEG of 640 x 480 pixels with one face on a rough wall; always the same."""
+    """A JPEG of 640 x 480 pixels with one face before a wall; always the same."""
     import cv2
     import numpy as np
 
@@ -25,7 +25,7 @@ def drawn_picture() -> Picture:
     from edge_arm.runtime.crop import CropBox
 
     rng = np.random.default_rng(0)
-    rough = rng.normal(0, 40, (HEIGHT // 8, WIDTH // 8, 3)).astype(np.float32)
+    rough = rng.normal(0, 14, (HEIGHT // 8, WIDTH // 8, 3)).astype(np.float32)
     wall = 150 + cv2.resize(rough, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     wall += rng.normal(0, 4, wall.shape)  # of a sensor; a smooth picture decodes faster than any
     image = np.clip(wall, 0, 255).astype(np.uint8)

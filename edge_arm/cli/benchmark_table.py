@@ -50,7 +50,7 @@ def ms_text(value: float | None) -> str:
     """Milliseconds to three digits; a dash for a percentile that too few calls give."""
     if value is None:
         return _NOTHING
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def _machine_lines(result: Benchmark) -> list[str]:
