@@ -103,7 +103,8 @@ def _of_engines(wanted: WantedModel, engines: dict[Precision, FoundEngine]) -> M
         others = ", ".join(item.name for item in engines if item is not precision)
         reason += f", faster than {others} when it was built"
     spec = ModelSpec(Place(TENSORRT, cuda=wanted.cuda, dla_core=wanted.dla_core), precision)
-    return ModelChoice(spec, reason, max_batch=engines[precision].record.batch.max)
+    notes = () if wanted.threads is None else (f"--threads {wanted.threads} is not used on a GPU.",)
+    return ModelChoice(spec, reason, notes, max_batch=engines[precision].record.batch.max)
 
 
 def _recorded_ms(engine: FoundEngine) -> float:

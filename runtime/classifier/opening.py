@@ -68,6 +68,7 @@ def classifier_from_bundle(
         BundleError, BackendError, UsageError: see `open_classifier`.
     """
     choice = choose_model(bundle, wanted)
+    temperature = _temperature(bundle, choice)
     backend = open_model(bundle, choice.spec)
     _log.info("%s", choice.sentence)
     for note in choice.notes:
@@ -76,7 +77,7 @@ def classifier_from_bundle(
         bundle,
         backend,
         choice=choice,
-        temperature=_temperature(bundle, choice),
+        temperature=temperature,
         config=config,
     )
 

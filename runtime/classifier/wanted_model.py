@@ -40,6 +40,11 @@ class WantedModel:
                 f"got --provider {self.provider} with --backend {self.named_backend}, expected "
                 "--backend onnxruntime: only ONNX Runtime has providers; leave one of the two out"
             )
+        if self.threads is not None and not self.place.on_cpu:
+            raise UsageError(
+                f"got --threads {self.threads} for {self.place.shown}, expected a CPU to run the "
+                "model: a GPU has no threads to count; leave --threads out"
+            )
         refuse_contradictions(
             self.place,
             precisions=() if self.precision is None else (self.precision,),

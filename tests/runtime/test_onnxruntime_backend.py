@@ -167,6 +167,15 @@ def test_int8_on_a_cpu_without_vnni_is_computed_without_overflow(model: Path) ->
     assert options.get_session_config_entry("session.x64quantprecision") == "1"
 
 
+@pytest.mark.parametrize(("asked", "entry"), [({}, "0"), ({"spinning": True}, "1")])
+def test_threads_without_work_leave_the_core_to_others_unless_asked(
+    asked: dict[str, bool], entry: str, model: Path
+) -> None:
+    with OnnxRuntimeBackend(model, threads=1, **asked) as backend:
+        options = backend._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == entry
+
+
 class _FakeOptions:
     """Takes what ONNX Runtime's own options take, and remembers it."""
 

@@ -122,6 +122,13 @@ def test_an_engine_of_this_device_runs_before_the_cpu(orin: Path, own_bundle: Bu
     assert choice.max_batch == 16
 
 
+def test_threads_that_an_engine_has_no_use_for_are_said(orin: Path, own_bundle: Bundle) -> None:
+    keep_engine(own_bundle, Precision.FP16, 2.0)
+    choice = choose_model(own_bundle, WantedModel(threads=2), root=orin)
+    assert choice.spec.place.threads is None
+    assert choice.notes == ("--threads 2 is not used on a GPU.",)
+
+
 def test_the_fastest_engine_by_its_own_record_runs(orin: Path, own_bundle: Bundle) -> None:
     keep_engine(own_bundle, Precision.FP32, 8.0)
     keep_engine(own_bundle, Precision.FP16, 2.0)
@@ -244,6 +251,10 @@ def test_a_dla_core_asks_for_its_engine(orin: Path, own_bundle: Bundle) -> None:
         (
             {"backend": "tensorrt", "provider": "cuda"},
             "got --provider cuda with --backend tensorrt, expected --backend onnxruntime",
+        ),
+        (
+            {"backend": "tensorrt", "threads": 2},
+            "got --threads 2 for TensorRT, expected a CPU to run the model",
         ),
         ({"backend": "tvm"}, "got the backend 'tvm', expected one of onnxruntime"),
     ],
