@@ -144,7 +144,7 @@ def clip_frames(config: ClipConfig) -> Iterator[ClipFrame]:
     for number in range(config.num_frames):
         time_s = number / config.frames_per_s
         lamp = 1.0 + 0.02 * math.sin(2.0 * math.pi * time_s / 3.9) + 0.004 * float(rng.normal())
-        image = cv2.convertScaleAbs(backdrop, alpha=lamp)
+        image = np.asarray(cv2.convertScaleAbs(backdrop, alpha=lamp), dtype=np.uint8)
         truths = []
         for identity, performer in enumerate(cast):
             truth = performer.enter(image, time_s, identity=identity, lamp=lamp)
@@ -211,9 +211,10 @@ class _Performer:
         # The face is in the middle of the P x P cut-out, P = 2 F; pixel centres are whole numbers.
         middle = self._face_px - 0.5
         scale = position.face_px / self._face_px
-        matrix = cv2.getRotationMatrix2D((middle, middle), -position.roll_deg, scale)
-        matrix[:, 2] += (position.x - 0.5 - middle, position.y - 0.5 - middle)
-        return np.asarray(matrix, dtype=np.float64)
+        turned = cv2.getRotationMatrix2D((middle, middle), -position.roll_deg, scale)
+        matrix = np.asarray(turned, dtype=np.float64)
+        matrix[:, 2] += np.array([position.x, position.y]) - 0.5 - middle
+        return matrix
 
 
 def _put_in(
