@@ -26,9 +26,9 @@ def drawn_picture() -> Picture:
 
     rng = np.random.default_rng(0)
     rough = rng.normal(0, 14, (HEIGHT // 8, WIDTH // 8, 3)).astype(np.float32)
-    wall = 150 + cv2.resize(rough, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    wall += rng.normal(0, 4, wall.shape)  # of a sensor; a smooth picture decodes faster than any
-    image = np.clip(wall, 0, 255).astype(np.uint8)
+    wall = cv2.resize(rough, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    noise = rng.normal(0, 4, wall.shape)  # of a sensor; a smooth picture decodes faster than any
+    image = np.clip(150 + wall + noise, 0, 255).astype(np.uint8)
     left, top = (WIDTH - FACE) // 2, (HEIGHT - FACE) // 2
     face = draw_face(face_of(0, "test", 1, 3, num_identities=8), size=FACE)
     image[top : top + FACE, left : left + FACE] = face

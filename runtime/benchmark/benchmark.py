@@ -168,7 +168,7 @@ def run_benchmark(
         load_of_others=load,
         processors=len(os.sched_getaffinity(0)),
         elapsed_s=time.perf_counter() - started,
-        notes=(*notes, *_remarks(turns, load)),
+        notes=(*notes, *_remarks(turns, load, watch.first)),
     )
 
 
@@ -309,7 +309,9 @@ def _batches(
     )
 
 
-def _remarks(turns: dict[int, dict[str, TurnTimes]], load: float | None) -> list[str]:
+def _remarks(
+    turns: dict[int, dict[str, TurnTimes]], load: float | None, state: MachineState
+) -> list[str]:
     """What a reader must know about the figures."""
     restless = [
         f"{name} at batch {batch_size}"
@@ -322,6 +324,11 @@ def _remarks(turns: dict[int, dict[str, TurnTimes]], load: float | None) -> list
         found.append(
             "Warm-up ended before the latency had come to rest, so that the first rounds may be "
             f"off: {', '.join(restless)}."
+        )
+    if state.throttled:
+        found.append(
+            "The machine was throttled from start to end: these are the latencies of a hot or an "
+            "underfed machine. Let it cool down, or give it a stronger supply."
         )
     if load is not None and load > QUIET_CORES:
         found.append(

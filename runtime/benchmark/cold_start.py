@@ -68,8 +68,8 @@ class AloneResult:
 
     Attributes:
         cold: its start.
-        memory: by batch size, after some calls of this size and of those before it; None where the
-            system does not tell. The largest of the starts.
+        memory: by batch size, in the first start, after some calls of this size and of those before
+            it; None where the system does not tell.
         gpu_bytes: by how much the GPU's free memory fell, whoever else took or gave some then;
             None where no engine ran.
     """
@@ -97,15 +97,15 @@ def run_alone(
         BackendError: if the process fails, in its own words.
     """
     sizes = sorted(set(batch_sizes))
-    answers = [_one_start(bundle_path, spec, sizes) for _ in range(starts)]
-    memory: dict[int, ResidentMemory | None] = {}
-    for place, size in enumerate(sizes):
-        told = [answer["memory"][place] for answer in answers if answer["memory"][place]]
-        memory[size] = (
-            ResidentMemory(max(now for now, _ in told), max(most for _, most in told))
-            if told
-            else None
-        )
+    # Memory does not move from start to start as time does, and large batches take long.
+    answers = [
+        _one_start(bundle_path, spec, sizes if number == 0 else sizes[:1])
+        for number in range(starts)
+    ]
+    memory = {
+        size: None if told is None else ResidentMemory(*told)
+        for size, told in zip(sizes, answers[0]["memory"], strict=True)
+    }
     gpu = [answer["gpu_bytes"] for answer in answers if answer["gpu_bytes"] is not None]
     return AloneResult(
         cold=ColdStart(

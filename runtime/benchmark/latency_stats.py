@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_arm.runtime.errors import UsageError
 
-PERCENTILE_METHOD = "inverted_cdf"
+PERCENTILE_METHOD: Final = "inverted_cdf"
 """Of numpy.quantile."""
 
 _CALLS_BEYOND = {"p50": (0.5, 2), "p90": (0.9, 10), "p99": (0.99, 100), "p999": (0.999, 1000)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from edge_arm.runtime.backend import Backend
@@ -105,10 +106,23 @@ def open_model(bundle: Bundle, spec: ModelSpec) -> Backend:
         EngineError: if there is no engine for this device.
         BackendError: if it cannot be run here; nothing else is run in its place.
     """
-    place = spec.place
-    if place.backend == TENSORRT:
+    if spec.place.backend == TENSORRT:
         return _open_engine(bundle, spec)
     path, _ = bundle.model(spec.precision, spec.variant)
+    return open_file(path, spec.place)
+
+
+def open_file(path: Path, place: Place) -> Backend:
+    """Load an ONNX file whose hash was checked; the caller closes it.
+
+    Args:
+        path: the file.
+        place: what runs it; not TensorRT, which runs engines.
+
+    Raises:
+        BackendError: if it cannot be run here.
+    """
+    assert place.backend != TENSORRT, "an engine is no ONNX file"
     if place.backend == OPENVINO:
         from edge_arm.runtime.openvino_backend import OpenVinoBackend
 

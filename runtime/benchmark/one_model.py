@@ -18,7 +18,7 @@ from typing import Any
 MARK = "edge-arm one model: "
 """Begins the line that holds the answer; libraries may print lines of their own."""
 
-CALLS = 10
+CALLS = 3
 """At each batch size, before memory is read."""
 
 
@@ -38,7 +38,9 @@ def main(started_s: float) -> int:
     os.dup2(2, 1)
     bundle_path, spec_text, batches_text = sys.argv[1:]
     try:
-        answer = _answer(Path(bundle_path), spec_text, json.loads(batches_text), started_s)
+        answer = timed_start(
+            Path(bundle_path), spec_text, json.loads(batches_text), started_s=started_s
+        )
     except EdgeArmError as error:
         print(error, file=sys.stderr)
         return 2
@@ -46,12 +48,31 @@ def main(started_s: float) -> int:
     return 0
 
 
-def _answer(path: Path, spec_text: str, batches: list[int], started_s: float) -> dict[str, Any]:
+def timed_start(
+    folder: Path, spec_text: str, batches: list[int], *, started_s: float
+) -> dict[str, Any]:
+    """Load and run a model, and say what each part took.
+
+    Args:
+        folder: the bundle.
+        spec_text: the model and what runs it, see `spec_to_text`.
+        batches: batch sizes to read the memory at.
+        started_s: when this process came to its first line, by `time.monotonic`.
+
+    Returns:
+        Seconds by part, the memory at each batch size in ascending order (bytes now and at most,
+        or None), and the GPU's memory where an engine ran.
+
+    Raises:
+        BundleError: if the bundle has no such model, or its bytes changed.
+        BackendError: if it cannot be run here.
+    """
     import numpy as np
 
     from edge_arm.runtime.benchmark.model_spec import (
         TENSORRT,
         import_library,
+        open_file,
         open_model,
         spec_from_text,
     )
@@ -61,14 +82,15 @@ def _answer(path: Path, spec_text: str, batches: list[int], started_s: float) ->
     spec = spec_from_text(spec_text)
     import_library(spec.place)
     imported_s = time.monotonic()
-    bundle = open_bundle(path)
+    bundle = open_bundle(folder)
     size = bundle.manifest.preprocess.size
-    if spec.place.backend != TENSORRT:
-        bundle.model(spec.precision, spec.variant)
+    is_engine = spec.place.backend == TENSORRT
+    path = None if is_engine else bundle.model(spec.precision, spec.variant)[0]
     verified_s = time.monotonic()
-    gpu_before = _free_gpu_bytes(spec.place.cuda) if spec.place.backend == TENSORRT else None
+    gpu_before = _free_gpu_bytes(spec.place.cuda) if is_engine else None
     loading_s = time.monotonic()
-    with open_model(bundle, spec) as model:
+    opened = open_model(bundle, spec) if path is None else open_file(path, spec.place)
+    with opened as model:
         loaded_s = time.monotonic()
         # No kernel looks at the pixels; random ones are no smaller than a face's.
         faces = np.random.default_rng(0).integers(0, 256, (max(batches), size, size, 3), np.uint8)

@@ -109,6 +109,20 @@ def test_a_machine_that_changes_meanwhile_gives_no_result(bundle: Bundle, tmp_pa
         run_benchmark(bundle, (FP32,), SHORT, around)
 
 
+def test_a_machine_that_is_throttled_all_the_while_is_said_to_be(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    device = tmp_path / "sys/class/thermal/cooling_device0"
+    device.mkdir(parents=True)
+    (device / "type").write_text("cpu-throttle-alert\n")
+    (device / "cur_state").write_text("2\n")
+    result = run_benchmark(bundle, (FP32,), SHORT, Surroundings(root=tmp_path))
+    assert any("was throttled from start to end" in note for note in result.notes)
+    # Without /proc there the load of others is not known, so nothing is said about it.
+    assert result.load_of_others is None
+    assert not any("not quiet" in note for note in result.notes)
+
+
 class SilentSensor:
     """Draws the same power whatever runs."""
 
