@@ -56,7 +56,7 @@ class HashedStream:
         self.size_bytes = 0
 
     def read(self, size: int = -1) -> bytes:
-        """As the stream's; a pipe that gives less at a time is read until there is enough."""
+        """As the stream's."""
         piece = self._stream.read(size)
         self._note(piece)
         return piece
@@ -166,7 +166,7 @@ def _member(name: str, size_bytes: int) -> tarfile.TarInfo:
 
 def _engine_sums(folder: Path) -> dict[str, str]:
     """Records with their plans, and the timings that make the next build quick."""
-    sums = {}
+    sums: dict[str, str] = {}
     for record_path in sorted((folder / ENGINES_FOLDER).glob("*/*.json")):
         plan = record_path.with_suffix(".plan")
         record = read_engine_record(record_path)

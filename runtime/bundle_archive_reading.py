@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -59,10 +60,16 @@ def unpack_archive(stream: BinaryIO, out: Path, *, sha256: str | None = None) ->
     """
     with folder_written_atomically(out) as temporary:
 
-        def opened(name: str) -> IO[bytes]:
+        @contextmanager
+        def opened(name: str) -> Iterator[IO[bytes]]:
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("xb")
+            with path.open("xb") as file:
+                yield file
+                # A device may lose its power at any time, and the new name must not outlive the
+                # bytes.
+                file.flush()
+                os.fsync(file.fileno())
 
         content = _read_archive(stream, opened)
         _require_sha256(content, sha256)
@@ -99,9 +106,10 @@ def _read_archive(stream: BinaryIO, opened: OpenSink) -> ArchiveContent:
                 f"bundle, each once; {_AGAIN}"
             )
         exact = sizes.get(member.name)
-        if member.size > LARGEST_OTHER_BYTES if exact is None else member.size != exact:
-            limit = f"at most {LARGEST_OTHER_BYTES}" if exact is None else f"{exact}"
-            raise _wrong_size(member, limit)
+        if exact is not None and member.size != exact:
+            raise _wrong_size(member, f"{exact} as the manifest says")
+        if exact is None and member.size > LARGEST_OTHER_BYTES:
+            raise _wrong_size(member, f"at most {LARGEST_OTHER_BYTES}")
         with opened(member.name) as sink:
             members.copy(member, sums[member.name], sink)
         seen.add(member.name)

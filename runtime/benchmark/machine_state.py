@@ -273,7 +273,9 @@ def _alarms(system: Path) -> tuple[str, ...]:
         for channel in (1, 2, 3):
             rail = word_in(folder / f"in{channel}_label") or f"channel {channel}"
             for kind, limit in (("crit", "critical"), ("max", "warning")):
-                if number_in(folder / f"curr{channel}_{kind}_alarm") == 1:
+                # A limit of 0 was never set, and everything is beyond it.
+                is_set = number_in(folder / f"curr{channel}_{kind}") != 0
+                if is_set and number_in(folder / f"curr{channel}_{kind}_alarm") == 1:
                     found.append(f"{rail} ({limit})")
     return tuple(found)
 

@@ -384,7 +384,7 @@ def test_a_model_of_another_size_is_refused_before_it_is_written(
             for info, content in members
         ]
 
-    message = "'model.fp32.onnx' has 32009 bytes in the archive, expected 32000"
+    message = "'model.fp32.onnx' has 32009 bytes in the archive, expected 32000 as the man"
     _refused(_changed(bundle, larger), tmp_path / "out", message)
 
 

@@ -221,6 +221,12 @@ def test_a_machine_that_is_throttled_all_along_says_so(tmp_path: Path) -> None:
     assert state_facts(hot)["throttled"] == "gpu-throttle-alert (level 1)"
 
 
+def test_an_alarm_about_a_limit_that_nobody_set_is_none(tmp_path: Path) -> None:
+    alarm = {"sys/class/hwmon/hwmon1/curr1_max_alarm": "1\n"}
+    assert _changes(tmp_path, {**alarm, "sys/class/hwmon/hwmon1/curr1_max": "0\n"}) == []
+    assert _changes(tmp_path, {**alarm, "sys/class/hwmon/hwmon1/curr1_max": "4968\n"}) != []
+
+
 def test_a_counter_that_began_anew_is_no_event(tmp_path: Path) -> None:
     assert _changes(tmp_path, {"sys/class/hwmon/hwmon0/oc3_event_cnt": "0\n"}) == []
 
