@@ -18,7 +18,7 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from edge_arm.runtime.engine_record import ENGINES_FOLDER, read_engine_record
 from edge_arm.runtime.errors import BundleError, EngineError
@@ -100,7 +100,8 @@ def pack_bundle(folder: Path, stream: BinaryIO, *, engines: bool = False) -> Arc
         sums |= _engine_sums(folder)
     listing = sums_to_text(sums).encode()
     hashed = HashedStream(stream)
-    with tarfile.open(mode="w|", fileobj=hashed, format=tarfile.PAX_FORMAT) as archive:
+    out = cast(IO[bytes], hashed)
+    with tarfile.open(mode="w|", fileobj=out, format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(_member(SUMS_NAME, len(listing)), io.BytesIO(listing))
         for name in sums:
             with (folder / name).open("rb") as file:
