@@ -131,6 +131,14 @@ def calibrate(
             "beside our own calibration, on training faces that calibrate neither."
         ),
     ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also learn how this detector (YuNet .onnx, cascade .xml) frames training faces, "
+            "so that 'edge-arm run --detector FILE' crops faces alike.",
+        ),
+    ] = None,
 ) -> None:
     """Quantize the FP32 model of a bundle to INT8, with ranges from training faces.
 
@@ -150,6 +158,7 @@ def calibrate(
     from edge_arm.calibration.sample import Balance
     from edge_arm.calibration.study.study import StudyConfig
     from edge_arm.cli.build import build_if_possible
+    from edge_arm.cli.face_framing import check_detector
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import Precision, open_bundle
     from edge_arm.runtime.trained_ranges import trained_ranges
@@ -184,6 +193,7 @@ def calibrate(
         }
     )
     source = open_bundle(bundle)
+    check_detector(detector, from_faces=data is not None and from_cache is None and not study)
     if study and data is not None:
         what = StudyConfig(images, config.recipe.method, seed=seed, balance=config.balance)
         studying.run(source, data, root, config=what)
@@ -192,7 +202,7 @@ def calibrate(
     if from_cache is not None:
         _from_cache(source, from_cache, data, root, config)
     elif data is not None:
-        accepted = _from_faces(source, data, root, config, search)
+        accepted = _from_faces(source, data, root, config, search, detector=detector)
     build_if_possible(open_bundle(bundle), Precision.INT8)
     if not accepted:
         raise typer.Exit(1)
@@ -204,9 +214,12 @@ def _from_faces(
     root: Path | None,
     config: CalibrationConfig,
     search: LayerOptions,
+    *,
+    detector: Path | None,
 ) -> bool:
     from edge_arm.calibration.int8_from_bundle import int8_from_bundle
     from edge_arm.cli.console import progress_bar
+    from edge_arm.cli.face_framing import with_framings
     from edge_arm.cli.faces_to_measure import faces_to_measure
     from edge_arm.cli.temperatures import with_temperatures
     from edge_arm.data.registry import face_index, resolve_root
@@ -231,6 +244,7 @@ def _from_faces(
     if searching is not None:
         result = searching.keep(result)
     result = with_temperatures(result, train_index, own_validation)
+    result, framing_rows = with_framings(result, train_index, detector)
     artifact = result.manifest.artifact(Precision.INT8)
     _print_rows(
         {
@@ -239,6 +253,7 @@ def _from_faces(
             "agreement": f"{100 * artifact.checks['calibration_agreement']:.2f} % "
             "with FP32 on the calibration faces (measure the drop on test faces)",
             **_model_rows(result),
+            **framing_rows,
         }
     )
     return True if searching is None else search.reported(searching.result)

@@ -37,7 +37,9 @@ def inspect(
     Example: edge-arm inspect build/bundle
     """
     from edge_arm.cli.engine_table import engines_of, print_engines, with_engines
+    from edge_arm.cli.face_framing import framing_text
     from edge_arm.cli.inspect_model import inspect_model, inspect_models_of
+    from edge_arm.runtime.detection.stored_framing import stored_framings
     from edge_arm.runtime.manifest import MANIFEST_NAME, open_bundle
 
     if bundle.is_file() or bundle.suffix == ".onnx":
@@ -56,6 +58,8 @@ def inspect(
         typer.echo(with_engines(text, engines) if engines else text)
         return
     _print_manifest(opened.manifest)
+    for framing in stored_framings(opened):
+        typer.echo(f"{framing.detector} box: {framing_text(framing)}")
     if engines:
         print_engines(opened, engines)
     typer.echo(f"{len(names)} files in {bundle}, all with the SHA-256 that the manifest names")

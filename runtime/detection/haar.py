@@ -8,6 +8,7 @@ Shapes: H, W picture height and width; N boxes.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -20,14 +21,16 @@ from edge_arm.runtime.detection.look import look_at
 from edge_arm.runtime.errors import BackendUnavailableError, UsageError
 from edge_arm.runtime.preprocess import Uint8Array
 
-CASCADE_NAME = "haarcascade_frontalface_default.xml"
+CASCADE_NAME = "haarcascade_frontalface_alt2.xml"
 _DEBIAN_FOLDER = Path("/usr/share/opencv4/haarcascades")  # package opencv-data, JetPack's too
 _WINDOW_PX = 24
-"""Side of the smallest face that OpenCV's frontal cascades know."""
+"""Side of the smallest face that a cascade can know."""
 
 _SCALE_STEP = 1.1
 _MIN_VOTES = 3
-_MIN_SCORE = 1.0
+_MIN_SCORE = 55.3
+"""Of the default cascade; another one's scores have another scale, so they have no limit."""
+
 _INSIDE = 0.5
 """Of two boxes of which the smaller lies in the larger by more than this, one is no face."""
 
@@ -49,7 +52,8 @@ class HaarDetector:
         self.name = HAAR if cascade.name == CASCADE_NAME else f"{HAAR}:{cascade.stem}"
         self._cascade = _loaded(cascade)
         self._config = config
-        self._min_score = _MIN_SCORE if config.min_score is None else config.min_score
+        own_limit = _MIN_SCORE if cascade.name == CASCADE_NAME else -math.inf
+        self._min_score = own_limit if config.min_score is None else config.min_score
 
     def find(self, image_hwc: Uint8Array) -> tuple[FoundFace, ...]:
         """The faces of a picture, from left to right; the score is the last stage's sum.

@@ -26,7 +26,7 @@ and it takes about a second."""
 MIN_FACES = 20
 """With fewer found than this nothing is measured."""
 
-_SIDE_PX = 192
+_SIDE_PX = 144
 """Longer side at which a face is looked at, so that small faces do not fall between two sizes of
 the cascade."""
 
