@@ -3,9 +3,11 @@
 Pip's OpenCV has no GStreamer, and installing it hides JetPack's OpenCV, which has. A process of its
 own needs neither, and a driver that hangs or crashes in it takes nothing with it.
 
-The user's text gets an end: conversion to I420, then YUV4MPEG2 into a pipe. Not into the standard
-output: NVIDIA's camera library prints there ("GST_ARGUS: ..."). The colour matrix is fixed to the
-one that OpenCV converts back with (BT.601); left open, pictures of HD size would come with BT.709.
+The user's text gets an end: conversion to RGB, then the bytes into a pipe. Not into the standard
+output: NVIDIA's camera library prints there ("GST_ARGUS: ..."). Size and rate are in what
+`gst-launch-1.0 -v` prints. Two self-describing ways were tried and left: YUV4MPEG2 needs I420, and
+from I420 to I420 GStreamer (1.22) ignores the range, so that pictures of a JPEG camera came out too
+dark; its encoder also pads odd sizes, which the format does not know.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ import time
 from collections import deque
 from threading import Event, Thread
 
+import numpy as np
+
 from edge_arm.runtime.errors import DataError, UsageError
+from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.sources.gstreamer_caps import FILTER_NAME, RawVideo, raw_video_from_line
 from edge_arm.runtime.sources.live_stream import Connect, Gone, Reading
 from edge_arm.runtime.sources.source_config import SourceConfig
-from edge_arm.runtime.sources.y4m import Y4mReader
 
 PROGRAM = "gst-launch-1.0"
 PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
@@ -34,9 +39,9 @@ PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-go
 _FILE_ELEMENTS = frozenset({"filesrc", "multifilesrc", "splitmuxsrc", "imagesequencesrc"})
 _PIPE_BYTES = 1 << 20
 _KEPT_LINES = 40
-_LOOK_UP_S = 0.2
+_LOOK_UP_S = 0.1
 """How soon it is noticed that nobody wants frames any more."""
-_PATIENCE_S = 3.0
+_PATIENCE_S = 2.0
 """NVIDIA's camera daemon wants a camera to be given back; killed at once, it stays taken."""
 
 
@@ -44,19 +49,20 @@ class GStreamerProcess:
     """A running pipeline.
 
     Attributes:
-        frames_per_s: as its header says.
+        frames_per_s: as the pipeline announces it.
     """
 
-    def __init__(self, arguments: list[str], config: SourceConfig, stopped: Event) -> None:
-        """Start it and wait for the header of its frames.
+    def __init__(self, words: list[str], config: SourceConfig, stopped: Event) -> None:
+        """Start it and wait until it knows what its frames are.
 
         Args:
-            arguments: the pipeline, in words, as `pipeline_words` gives it.
+            words: the pipeline, as `pipeline_words` gives it.
             config: time-out and largest frame.
             stopped: set when nobody wants frames any more.
 
         Raises:
-            DataError: if GStreamer is not here or the pipeline does not start.
+            DataError: if GStreamer is not here, the pipeline does not start, or its frames are too
+                large.
         """
         program = shutil.which(PROGRAM)
         if program is None:
@@ -67,54 +73,46 @@ class GStreamerProcess:
         self._timeout_s = config.timeout_s
         self._stopped = stopped
         self._silent = False
+        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._announced: RawVideo | None = None
         self._frames_fd, write_fd = os.pipe()
-        with contextlib.suppress(OSError):  # beyond the user's limit the usual 64 KB do
-            fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
+            with contextlib.suppress(OSError):  # beyond the user's limit the usual 64 KB do
+                fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             # A session of its own: Ctrl-C in the terminal is ours to handle, and the whole group
             # can be ended.
             self._process = subprocess.Popen(
-                [program, "-q", *arguments, *_end(write_fd)],
+                [program, "-v", *words, *_end(write_fd)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(write_fd,),
                 start_new_session=True,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},  # its errors are looked for by their words
             )
         except BaseException:
             os.close(self._frames_fd)
             raise
         finally:
             os.close(write_fd)
-        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._listener = Thread(target=self._listen, name=f"{PROGRAM} says", daemon=True)
         self._listener.start()
         try:
-            self._reader = Y4mReader(self._read_bytes, max_pixels=config.max_pixels)
-        except DataError as error:
-            reason = self._why_it_stopped()
-            self.close()
-            if self._began:  # it wrote something, and that was not Y4M
-                raise
-            raise DataError(
-                f"the pipeline does not start ({reason}), expected frames of raw video; "
-                f"try it alone: {PROGRAM} {_typed(arguments)} ! fakesink"
-            ) from error
+            self._video = self._first_announcement(words, config.max_pixels)
         except BaseException:
             self.close()
             raise
-        self.frames_per_s = self._reader.frames_per_s
-
-    _began = False
+        self.frames_per_s = self._video.frames_per_s
 
     def read(self) -> Reading:
         """See `Connection`."""
-        try:
-            picture = self._reader.next_picture()
-        except DataError as error:
-            return Gone(str(error))
-        if picture is not None:
-            return picture
+        video = self._video
+        if self._announced != video:
+            return Gone(f"its frames are no longer {video.width} x {video.height} pixels")
+        rows = np.empty((video.height, video.row_bytes), np.uint8)
+        if self._fill(rows):
+            image_hwc = rows[:, : 3 * video.width].reshape(video.height, video.width, 3)
+            return np.ascontiguousarray(image_hwc)
         if self._stopped.is_set():
             return Gone("nobody wants frames any more", ended=True)
         reason = self._why_it_stopped()
@@ -129,32 +127,51 @@ class GStreamerProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._listener.join()
+        self._listener.join(_PATIENCE_S)
         if self._frames_fd >= 0:
             os.close(self._frames_fd)
             self._frames_fd = -1
 
-    def _read_bytes(self, count: int) -> bytearray:
-        """So many bytes; fewer at the end, after too long a silence, or when nobody wants more."""
-        content = bytearray(count)
-        view = memoryview(content)
+    def _first_announcement(self, words: list[str], max_pixels: int) -> RawVideo:
+        until_s = time.monotonic() + self._timeout_s
+        while self._announced is None and self._listener.is_alive() and not self._stopped.is_set():
+            if time.monotonic() > until_s:
+                self._silent = True
+                break
+            self._listener.join(_LOOK_UP_S / 10)
+        video = self._announced
+        if video is None:
+            raise DataError(
+                f"the pipeline does not start ({self._why_it_stopped()}), expected raw video; "
+                f"try it alone: {PROGRAM} {_typed(words)} ! fakesink"
+            )
+        if video.width * video.height > max_pixels:
+            raise DataError(
+                f"the pipeline announces frames of {video.width} x {video.height} pixels, expected "
+                f"at most {max_pixels} in all; scale them in the pipeline, or raise --max-pixels"
+            )
+        return video
+
+    def _fill(self, rows: Uint8Array) -> bool:
+        """Read one frame; False at the end, after too long a silence, or when nobody wants more.
+
+        Args:
+            rows: (H, bytes of a row) uint8, written.
+        """
+        view = memoryview(rows).cast("B")
         got = 0
         until_s = time.monotonic() + self._timeout_s
-        while got < count and not self._stopped.is_set():
+        while got < len(view) and not self._stopped.is_set():
             ready, _, _ = select.select([self._frames_fd], [], [], _LOOK_UP_S)
-            if not ready:
-                if time.monotonic() > until_s:
-                    self._silent = True
-                    break
-                continue
-            num_bytes = os.readv(self._frames_fd, [view[got:]])
-            if num_bytes == 0:
-                break
-            got += num_bytes
-            self._began = True
-        view.release()
-        del content[got:]
-        return content
+            if ready:
+                num_bytes = os.readv(self._frames_fd, [view[got:]])
+                if num_bytes == 0:
+                    return False
+                got += num_bytes
+            elif time.monotonic() > until_s:
+                self._silent = True
+                return False
+        return got == len(view)
 
     def _why_it_stopped(self) -> str:
         if self._silent:
@@ -171,9 +188,11 @@ class GStreamerProcess:
         output = self._process.stdout
         assert output is not None
         with output:
-            for line in output:
-                if text := line.decode(errors="replace").strip():
-                    self._said.append(text)
+            for raw_line in output:
+                line = raw_line.decode(errors="replace").strip()
+                self._announced = raw_video_from_line(line) or self._announced
+                if line and not line.startswith("/GstPipeline"):  # what -v adds
+                    self._said.append(line)
 
 
 def gstreamer_connection(words: list[str], name: str, config: SourceConfig) -> Connect:
@@ -214,7 +233,7 @@ def pipeline_words(pipeline: str) -> list[str]:
             "for example 'gst:v4l2src device=/dev/video0'"
         )
     last = words[_last_link(words) + 1]
-    if last.endswith("sink") or last == "y4menc":
+    if last.endswith("sink"):
         raise UsageError(
             f"got a pipeline that ends in {last!r}, expected one that ends in raw video: edge-arm "
             f"adds the sink; leave out '! {' '.join(words[_last_link(words) + 1 :])}'"
@@ -232,8 +251,8 @@ def _last_link(words: list[str]) -> int:
 
 
 def _end(write_fd: int) -> list[str]:
-    caps = "video/x-raw,format=I420,colorimetry=bt601"
-    return ["!", "videoconvert", "!", caps, "!", "y4menc", "!", "fdsink", f"fd={write_fd}"]
+    frames = ["capsfilter", f"name={FILTER_NAME}", "caps=video/x-raw,format=RGB"]
+    return ["!", "videoconvert", "!", *frames, "!", "fdsink", f"fd={write_fd}"]
 
 
 def _typed(words: list[str]) -> str:
@@ -241,6 +260,8 @@ def _typed(words: list[str]) -> str:
 
 
 def _telling_line(said: tuple[str, ...]) -> str:
-    """The line that says why: GStreamer's first error, else the last line."""
-    errors = (line for line in said if line.startswith("ERROR") or "erroneous pipeline" in line)
-    return next(errors, said[-1] if said else "")
+    """The line that says why: GStreamer's first error, else the last one that is no progress."""
+    for line in said:
+        if line.startswith("ERROR") or "erroneous pipeline" in line:
+            return line
+    return next((line for line in reversed(said) if not line.endswith("...")), "")

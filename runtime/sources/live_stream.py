@@ -142,14 +142,17 @@ class LiveStream:
                     break
                 if silent_s > 2 * self._config.timeout_s and not (self._lost or silence_reported):
                     silence_reported = True
-                    self._frames.put_event(EventKind.LOST, self._silence())
+                    yield self._frames.event_now(EventKind.LOST, self._silence())
                 continue
             last_sign_s = time.monotonic()
             if isinstance(item, Frame):
                 got_frame = True
-                if silence_reported and not self._lost:
-                    silence_reported = False
+                if silence_reported:
                     yield self._back(item)
+                silence_reported = False
+            elif silence_reported and item.kind is EventKind.LOST:
+                silence_reported = False  # the driver returned with an error: said already
+                continue
             yield item
         if self._failure is not None:
             raise self._failure
@@ -206,16 +209,16 @@ class LiveStream:
                     continue
                 reading = connection.read()
                 if isinstance(reading, Gone):
-                    connection.close()
-                    connection = None
-                    broken = 0  # failures that end in a loss are the loss
-                    if reading.ended:
-                        return
                     reason = reading.reason
-                    if lost_since_s is None:
+                    broken = 0  # failures that end in a loss are the loss
+                    if lost_since_s is None and not reading.ended:
                         lost_since_s = time.monotonic()
                         self._lost = True
                         self._frames.put_event(EventKind.LOST, self._lost_because(reason))
+                    connection.close()  # may take its time, so the loss is told first
+                    connection = None
+                    if reading.ended:
+                        return
                 elif isinstance(reading, Broken):
                     broken += 1
                 else:

@@ -77,12 +77,14 @@ class NewestFrames:
         with self._changed:
             if self._started_s is None:
                 return
-            time_s = time.monotonic() - self._started_s
-            self._waiting.append(
-                SourceEvent(kind, self._source, self._next_number, count, time_s, reason)
-            )
+            self._waiting.append(self._event(kind, reason, count))
             self._next_number += count
             self._changed.notify_all()
+
+    def event_now(self, kind: EventKind, reason: str) -> SourceEvent:
+        """An event before the next frame, for whoever takes frames to give on at once."""
+        with self._changed:
+            return self._event(kind, reason, 0)
 
     def take(self, timeout_s: float) -> Frame | SourceEvent | None:
         """The oldest that waits; None if nothing came in time or nothing will."""
@@ -94,6 +96,10 @@ class NewestFrames:
             if isinstance(item, Frame):
                 self._frames_waiting -= 1
             return item
+
+    def _event(self, kind: EventKind, reason: str, count: int) -> SourceEvent:
+        time_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
+        return SourceEvent(kind, self._source, self._next_number, count, time_s, reason)
 
     def _drop_oldest(self) -> None:
         # Events wait in front of the oldest frame at most, and few of them.

@@ -41,7 +41,7 @@ from edge_arm.runtime.sources.picture_list import (
 from edge_arm.runtime.sources.pictures import PictureSource
 from edge_arm.runtime.sources.source_config import SourceConfig
 from edge_arm.runtime.sources.stored_stream import StoredStream
-from edge_arm.runtime.sources.video_file import VideoFile, open_video_file
+from edge_arm.runtime.sources.video_file import VideoFile, begins_like_a_video, open_video_file
 
 _logger = logging.getLogger(__name__)
 
@@ -171,10 +171,13 @@ def _file(path: Path, text: str, config: SourceConfig) -> FrameSource:
         raise DataError(f"{text!r} has 0 bytes, expected a picture or a video; copy it again")
     if _begins_like_a_picture(start) and path.suffix.lower() not in _JPEGS_IN_A_ROW:
         return PictureSource(text, [path], config=config)
-    video = open_video_file(path, text, config)
-    if video is not None:
-        return video
-    if path.suffix.lower() in IMAGE_SUFFIXES:  # a damaged picture says best what is wrong with it
+    # FFmpeg takes anything by the name of a picture for one, so that content decides here.
+    named_like_a_picture = path.suffix.lower() in IMAGE_SUFFIXES
+    if not named_like_a_picture or begins_like_a_video(start):
+        video = open_video_file(path, text, config)
+        if video is not None:
+            return video
+    if named_like_a_picture:  # a damaged picture says best what is wrong with it
         return PictureSource(text, [path], config=config)
     raise DataError(
         f"{text!r} opens neither as a picture nor as a video (it starts with {start[:8]!r}), "

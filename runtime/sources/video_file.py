@@ -211,5 +211,13 @@ def open_video_file(path: Path, name: str, config: SourceConfig) -> VideoFile | 
     return VideoFile(name, capture, counts_frames=_counts_frames(start))
 
 
+def begins_like_a_video(start: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of MP4, AVI, or Matroska and WebM.
+
+    FFmpeg knows many more; these are told apart from a picture whatever the file's name is.
+    """
+    return _counts_frames(start) or start.startswith(b"\x1a\x45\xdf\xa3")
+
+
 def _counts_frames(start: bytes) -> bool:
     return start[4:8] == b"ftyp" or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
