@@ -158,7 +158,7 @@ class GStreamerProcess:
         Args:
             rows: (H, bytes of a row) uint8, written.
         """
-        view = memoryview(rows).cast("B")
+        view = rows.data.cast("B")
         got = 0
         until_s = time.monotonic() + self._timeout_s
         while got < len(view) and not self._stopped.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -61,7 +62,9 @@ class OpenCvConnection:
         self.capture.release()
 
 
-def url_connection(url: str, name: str, config: SourceConfig) -> Connect:
+def url_connection(
+    url: str, name: str, config: SourceConfig
+) -> Callable[[Event], OpenCvConnection]:
     """How a network stream is opened.
 
     Args:

@@ -22,7 +22,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from types import TracebackType
 
 import cv2
@@ -78,7 +78,7 @@ class VideoFile:
         self._capture = capture
         self._counts_frames = counts_frames
         self._reading = Lock()  # a capture must not be released while another thread reads it
-        self._closed = False
+        self._closed = Event()
 
     def __enter__(self) -> VideoFile:
         return self
@@ -93,7 +93,7 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file; the iteration ends at the next frame."""
-        self._closed = True
+        self._closed.set()
         with self._reading:
             self._capture.release()
 
@@ -104,9 +104,9 @@ class VideoFile:
         number = decoded = 0
         # Two kinds of failure, because only the first is surely a frame and not the end.
         undecodable = failed_grabs = 0
-        while not self._closed:
+        while not self._closed.is_set():
             with self._reading:
-                if self._closed:
+                if self._closed.is_set():
                     break
                 grabbed = self._capture.grab()
                 image_hwc = grabbed_picture(self._capture) if grabbed else None
@@ -133,7 +133,7 @@ class VideoFile:
             yield Frame(self.name, number, clock.time_s(number, position_s), image_hwc)
             number += 1
             decoded += 1
-        if self._closed:
+        if self._closed.is_set():
             return
         if not decoded:
             raise DataError(
