@@ -18,7 +18,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -69,6 +69,15 @@ class _Situation:
     int8_sha256: str
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """A trial of some day."""
+
+    situation: _Situation
+    trial: CpuTrial
+    date: str
+
+
 def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
     """Whether INT8 for CPUs is faster here than FP32.
 
@@ -88,20 +97,18 @@ def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
     )
     path = cache_path()
     kept, doubts = _kept(path)
-    for entry in kept:
-        if entry["situation"] == asdict(situation):
-            trial = CpuTrial(**{**entry["trial"], "ratios": tuple(entry["trial"]["ratios"])})
-            return _verdict(trial, f"measured on {entry['date']}", doubts)
+    for memory in kept:
+        if memory.situation == situation:
+            return _verdict(memory.trial, f"measured on {memory.date}", doubts)
     _log.info("measuring once whether INT8 or FP32 is faster on this CPU")
     try:
         trial = _measured(bundle, threads)
     except (OSError, subprocess.SubprocessError, ValueError, EdgeArmError) as error:
         # Rule 3. What the models themselves cannot do comes out when one of them is opened.
-        reason = f"the trial of INT8 against FP32 failed ({_last_line(error)}), so FP32 runs"
+        reason = f"The trial of INT8 against FP32 failed ({_last_line(error)}), so FP32 runs"
         return CpuVerdict(False, "not measured", (*doubts, f"{reason}; name one with --precision."))
-    today = date.today().isoformat()
-    entry = {"situation": asdict(situation), "trial": asdict(trial), "date": today}
-    doubts += _keep(path, [*kept, entry])
+    memory = _Memory(situation, trial, date.today().isoformat())
+    doubts += _keep(path, [*kept, memory])
     return _verdict(trial, "measured now", doubts)
 
 
@@ -169,7 +176,7 @@ def _measured(bundle: Bundle, threads: int) -> CpuTrial:
     return trial
 
 
-def _kept(path: Path | None) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+def _kept(path: Path | None) -> tuple[list[_Memory], tuple[str, ...]]:
     """Earlier choices, and a doubt if they cannot be read."""
     if path is None:
         return [], ()
@@ -177,10 +184,7 @@ def _kept(path: Path | None) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["schema_version"] != SCHEMA_VERSION:
             return [], ()
-        entries = list(value["choices"])
-        for entry in entries:
-            _require_entry(entry)
-        return entries, ()
+        return [_memory_from_json(item) for item in value["choices"]], ()
     except FileNotFoundError:
         return [], ()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -188,24 +192,25 @@ def _kept(path: Path | None) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
         return [], (f"{str(path)!r} cannot be read ({what}), so it is measured again.",)
 
 
-def _require_entry(entry: Any) -> None:
+def _memory_from_json(value: Any) -> _Memory:
     """A KeyError, TypeError or ValueError says what is wrong."""
-    trial = entry["trial"]
-    figures = (*trial["ratios"], trial["fp32_ms"], trial["int8_ms"])
-    if not trial["ratios"] or not all(0 < float(figure) < math.inf for figure in figures):
+    figures = value["trial"]
+    ratios = tuple(float(ratio) for ratio in figures["ratios"])
+    trial = CpuTrial(ratios, float(figures["fp32_ms"]), float(figures["int8_ms"]))
+    if not ratios or not all(0 < item < math.inf for item in (*ratios, *astuple(trial)[1:])):
         raise ValueError(f"a trial has the figures {figures}")
-    _Situation(**entry["situation"])
-    str(entry["date"])
+    return _Memory(_Situation(**value["situation"]), trial, str(value["date"]))
 
 
-def _keep(path: Path | None, entries: list[dict[str, Any]]) -> tuple[str, ...]:
+def _keep(path: Path | None, memories: list[_Memory]) -> tuple[str, ...]:
     """Write the newest choices; a doubt if that is refused."""
     if path is None:
-        return ("there is no home folder to remember this in, so each start measures it again.",)
+        return ("There is no home folder to remember this in, so each start measures it again.",)
+    choices = [asdict(memory) for memory in memories[-MOST_KEPT:]]
     try:
-        write_json(path, {"schema_version": SCHEMA_VERSION, "choices": entries[-MOST_KEPT:]})
+        write_json(path, {"schema_version": SCHEMA_VERSION, "choices": choices})
     except StorageError as error:
-        return (f"{error}: each start measures it again until then; --precision avoids it.",)
+        return (f"Each start measures it again: {error}; --precision avoids it.",)
     return ()
 
 

@@ -109,6 +109,8 @@ def test_a_memory_of_another_situation_does_not_count(
         '{"schema_version": 1, "choices": [{}]}',
         '{"schema_version": 1, "choices": [{"trial": {"ratios": [0], "fp32_ms": 1, "int8_ms": 1},'
         ' "situation": {}, "date": ""}]}',
+        '{"schema_version": 1, "choices": [{"trial": {"ratios": [1], "fp32_ms": 1, "int8_ms": 1},'
+        ' "situation": {"more": 1}, "date": ""}]}',
     ],
 )
 def test_a_broken_memory_is_said_and_measured_again(text: str, bundle: Bundle, cache: Path) -> None:
@@ -135,7 +137,7 @@ def test_a_place_that_cannot_be_written_is_said(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     verdict = int8_or_fp32(bundle, THREADS)
     assert "measured now" in verdict.reason
-    assert "each start measures it again" in " ".join(verdict.doubts)
+    assert verdict.doubts[-1].startswith("Each start measures it again: cannot write")
 
 
 def test_a_user_without_a_home_is_told(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +147,7 @@ def test_a_user_without_a_home_is_told(bundle: Bundle, monkeypatch: pytest.Monke
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    assert "no home folder to remember this in" in int8_or_fp32(bundle, THREADS).doubts[0]
+    assert "There is no home folder to remember this in" in int8_or_fp32(bundle, THREADS).doubts[0]
 
 
 def test_a_relative_cache_folder_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +161,7 @@ def test_a_trial_that_fails_leaves_fp32_and_says_why(
     elsewhere = replace(bundle, path=tmp_path / "gone")
     verdict = int8_or_fp32(elsewhere, THREADS)
     assert not verdict.int8
-    assert "the trial of INT8 against FP32 failed (cannot read" in verdict.doubts[0]
+    assert "The trial of INT8 against FP32 failed (cannot read" in verdict.doubts[0]
     assert "so FP32 runs; name one with --precision" in verdict.doubts[0]
     assert not cache.exists()
 
