@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def classified_frames(
     config: PipelineConfig,
     *,
     tracked: TrackedLabels | None = None,
-) -> Iterator[FrameResult | SourceEvent]:
+) -> Generator[FrameResult | SourceEvent, None, None]:
     """Every frame of a source with its labelled faces, in order, and what the source reports.
 
     Close the iterator (`contextlib.closing`) to end early; running out or raising does so too.
