@@ -37,7 +37,7 @@ class DetectionConfig:
     Attributes:
         detector: "haar", or a file: YuNet as ONNX, another cascade as XML.
         look_px: the detector sees a picture reduced to this many pixels on its longer side; None
-            for all of it, up to `look.LOOK_AT_MOST_PX`.
+            for all of it.
         smallest: face to look for.
         min_score: on the detector's own scale; None for what was measured to be a good limit.
     """

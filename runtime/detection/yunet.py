@@ -16,7 +16,8 @@ import numpy as np
 
 from edge_arm.runtime.detection.detection_config import DetectionConfig
 from edge_arm.runtime.detection.detector import FoundFace
-from edge_arm.runtime.detection.look import look_at
+from edge_arm.runtime.detection.distinct import Boxes
+from edge_arm.runtime.detection.look import Scores, faces_seen
 from edge_arm.runtime.errors import BackendUnavailableError, UsageError
 from edge_arm.runtime.preprocess import Uint8Array
 
@@ -78,22 +79,17 @@ class YuNetDetector:
         Args:
             image_hwc: (H, W, 3) uint8 RGB.
         """
-        look = look_at(image_hwc, self._config.look_px)
-        height, width = look.image.shape[:2]
+        bgr = np.asarray(cv2.cvtColor(image_hwc, cv2.COLOR_RGB2BGR), np.uint8)
+        return faces_seen(bgr, self._config, self._seek)
+
+    def _seek(self, bgr: Uint8Array, smallest_px: float) -> tuple[Boxes, Scores]:
+        height, width = bgr.shape[:2]
         self._network.setInputSize((width, height))
-        _, rows = self._network.detect(cv2.cvtColor(look.image, cv2.COLOR_RGB2BGR))
-        if rows is None:
-            return ()
-        smallest_px = self._config.smallest.side_px(*image_hwc.shape[:2])
-        found = []
-        for row in np.asarray(rows, np.float64):
-            # A box is an exponential of the network's output, which an odd file may let overflow.
-            if not np.isfinite(row).all():
-                continue
-            box = look.box(*row[:4].tolist())
-            if max(box.width, box.height) >= smallest_px:
-                found.append(FoundFace(box, float(row[14])))
-        return tuple(sorted(found, key=lambda face: (face.box.x, face.box.y)))
+        _, rows = self._network.detect(bgr)
+        found = np.empty((0, 15)) if rows is None else np.asarray(rows, np.float64)
+        # Sides are exponentials of what the network says, which an odd file lets overflow.
+        fit = np.isfinite(found).all(axis=1) & (found[:, 2:4].max(axis=1, initial=0) >= smallest_px)
+        return found[fit, :4], found[fit, 14]
 
 
 def _reason_against(path: Path) -> str | None:
