@@ -288,12 +288,12 @@ def watched(bundle: Bundle, config: ClipConfig) -> Iterator[tuple[Watched, npt.N
 
 
 def opened(stack: ExitStack, bundle: Bundle, threads: int) -> dict[str, Backend]:
-    """The bundle's models that there are, by name."""
+    """The bundle's models by name: FP32, and what else there is."""
     have = {(item.precision, item.variant) for item in bundle.manifest.artifacts}
     return {
         name: stack.enter_context(OnnxRuntimeBackend(bundle.model(*which)[0], threads=threads))
         for name, which in _MODELS.items()
-        if which in have
+        if which in have or name == BASE
     }
 
 
@@ -387,6 +387,9 @@ def main() -> int:
 
     default = SmoothingConfig()
     raw = {name: scores(name, None) for name in rows}
+    if sum(track.settled for track in raw[BASE]) == 0:
+        print("error: nobody was found in two frames; use more seconds or faces", file=sys.stderr)
+        return 2
     smooth = {name: scores(name, default) for name in rows}
     by_model = {name: (summary(raw[name]), summary(smooth[name])) for name in rows}
     differences = {}
