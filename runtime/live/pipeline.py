@@ -56,7 +56,7 @@ class PipelineConfig:
         find: how faces are found; None if each frame is one aligned face.
         smoothing: of the labels where frames follow each other; None for none.
         max_batch: faces in one call of the model at most.
-        finders: threads that look for faces; None for half of the cores, four at most.
+        finders: threads that look for faces; None for one per core, four at most.
     """
 
     find: FaceFinding | None
@@ -72,7 +72,7 @@ class PipelineConfig:
         if self.finders is not None and self.finders < 1:
             raise UsageError(
                 f"got {self.finders} threads that look for faces, expected at least 1; leave it "
-                "out for half of the cores"
+                "out for one per core"
             )
 
 
@@ -100,7 +100,7 @@ def classified_frames(
     Raises:
         EdgeArmError: from the source, the detector or the model, behind what came before it.
     """
-    finders = config.finders or _half_of_the_cores()
+    finders = config.finders or _one_per_core()
     # A camera's frames should not grow old in a queue; a file's may pile up to a full batch.
     ahead = finders if source.live else 2 * config.max_batch
     waiting: Waiting = BoundedQueue(ahead, QUEUE_BYTES)
@@ -171,5 +171,7 @@ def _thread(name: str, results: BoundedQueue[Any], work: Callable[[], None]) -> 
     return Thread(target=run, name=name, daemon=True)
 
 
-def _half_of_the_cores() -> int:
-    return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+def _one_per_core() -> int:
+    # Finding takes longer than anything else on a small board; more threads would only keep more
+    # pictures in memory.
+    return min(4, len(os.sched_getaffinity(0)))
