@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from edge_arm.export.triton_config import BackEnd, Device, ServedModel
 from edge_arm.export.triton_engines import ServedEngine, engines_to_serve
+from edge_arm.runtime.detection.framing import FaceFraming
+from edge_arm.runtime.detection.stored_framing import stored_framings
 from edge_arm.runtime.errors import BundleError, UsageError
 from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Artifact, Bundle, Precision
 from edge_arm.runtime.temperature import usable_temperatures
@@ -91,7 +93,7 @@ def served_models(bundle: Bundle, config: ServeConfig) -> ServedModels:
         UsageError: if engines lie there for several devices and none is named.
     """
     temperatures, _ = usable_temperatures(bundle)
-    choice = _Choice(bundle, config, temperatures)
+    choice = _Choice(bundle, config, temperatures, stored_framings(bundle))
     found: list[ServedModel] = []
     left_out: list[str] = []
     engines: dict[str, ServedEngine] = {}
@@ -122,6 +124,7 @@ class _Choice:
     bundle: Bundle
     config: ServeConfig
     temperatures: dict[Precision, float]
+    framings: tuple[FaceFraming, ...]
 
     def of_engine(self, name: str, engine: ServedEngine) -> ServedModel:
         record = engine.record
@@ -191,6 +194,7 @@ class _Choice:
             model_sha256=sha256,
             # The CPU's INT8 model has the ranges of the main one, and shares its temperature.
             temperature=self.temperatures.get(precision),
+            framings=self.framings,
         )
 
     def _has(self, precision: Precision, variant: str) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from edge_arm.runtime.errors import EdgeArmError
 from edge_arm.runtime.images import read_image
 from edge_arm.runtime.preprocess import Uint8Array, resize_face
-from edge_arm.runtime.statistics.calibration_error import softmax
+from edge_arm.runtime.statistics import softmax
 from edge_arm.runtime.triton_backend import DEFAULT_URL, TritonBackend, TritonServer, open_triton
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from edge_arm.runtime.detection.framing import FaceFraming
+from edge_arm.runtime.detection.stored_framing import framing_from_json
 from edge_arm.runtime.errors import BackendUnavailableError, EdgeArmError
 from edge_arm.runtime.labels import LabelSet, labels_from_json, labels_to_json
 from edge_arm.runtime.manifest import Precision
@@ -34,6 +36,8 @@ class ServedContract:
         precision: of the model's heavy layers.
         model_sha256: of the file that is served: an ONNX file or a plan.
         temperature: the client divides the logits by it; None where none was fitted.
+        framings: where detectors see a training face, for a client that finds faces itself; empty
+            where none was measured.
     """
 
     labels: LabelSet
@@ -41,6 +45,7 @@ class ServedContract:
     precision: Precision
     model_sha256: str
     temperature: float | None
+    framings: tuple[FaceFraming, ...] = ()
 
 
 def contract_to_parameters(contract: ServedContract) -> dict[str, str]:
@@ -51,6 +56,7 @@ def contract_to_parameters(contract: ServedContract) -> dict[str, str]:
         "preprocess": json.dumps(preprocess_to_json(contract.preprocess)),
         "precision": contract.precision.value,
         "model_sha256": contract.model_sha256,
+        "framings": json.dumps([asdict(framing) for framing in contract.framings]),
     }
     if contract.temperature is not None:
         parameters["temperature"] = repr(contract.temperature)
@@ -93,8 +99,9 @@ def contract_from_parameters(parameters: Mapping[str, str], name: str) -> Served
             precision=Precision(ours["precision"]),
             model_sha256=ours["model_sha256"],
             temperature=temperature,
+            framings=tuple(framing_from_json(item) for item in json.loads(ours["framings"])),
         )
-    except (KeyError, ValueError, EdgeArmError) as error:
+    except (KeyError, TypeError, ValueError, EdgeArmError) as error:
         raise BackendUnavailableError(
             f"the parameters of the model {name!r} on the server do not hold together "
             f"({type(error).__name__}: {error}), expected what this edge-arm can preprocess for; "

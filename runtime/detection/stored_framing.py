@@ -61,7 +61,7 @@ def stored_framings(bundle: Bundle) -> tuple[FaceFraming, ...]:
         return ()
     try:
         value = versioned_json(bundle, FRAMING_NAME, SCHEMA_VERSION, make=_MAKE)
-        return tuple(_from_json(item) for item in value["framings"])
+        return tuple(framing_from_json(item) for item in value["framings"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{str(bundle.path / FRAMING_NAME)!r} does not hold together "
@@ -93,19 +93,23 @@ def bundle_with_framing(bundle: Bundle, framing: FaceFraming) -> Bundle:
     return bundle_with_file(bundle, FRAMING_NAME, lambda path: write_json(path, value))
 
 
-def _from_json(value: dict[str, Any]) -> FaceFraming:
-    """A KeyError, TypeError or ValueError says what is wrong."""
-    framing = FaceFraming(
+def framing_from_json(value: dict[str, Any]) -> FaceFraming:
+    """A framing from its JSON form, which is its fields by name.
+
+    Raises:
+        KeyError, TypeError, ValueError: saying what is wrong; the caller knows of which file.
+    """
+    return FaceFraming(
         detector=str(value["detector"]),
         left=_within(value, "left", -1.0, 1.0),
         top=_within(value, "top", -1.0, 1.0),
         width=_within(value, "width", 0.05, 3.0),
         height=_within(value, "height", 0.05, 3.0),
+        aspect=_within(value, "aspect", 0.1, 10.0),
         faces=int(value["faces"]),
         overlap=_within(value, "overlap", 0.0, 1.0),
         data_name=str(value["data_name"]),
     )
-    return framing
 
 
 def _within(value: dict[str, Any], name: str, low: float, high: float) -> float:

@@ -13,6 +13,8 @@ from triton_bundles import TEMPERATURES, bundle_to_serve, put_engine
 
 from edge_arm.export.triton_from_bundle import triton_from_bundle
 from edge_arm.export.triton_models import ServeConfig, ServedModels
+from edge_arm.runtime.detection.framing import FaceFraming
+from edge_arm.runtime.detection.stored_framing import bundle_with_framing
 from edge_arm.runtime.engine_record import BatchRange, read_engine_record, write_engine_record
 from edge_arm.runtime.errors import (
     BundleError,
@@ -91,6 +93,14 @@ def test_each_model_has_the_temperature_of_its_precision(bundle: Bundle, tmp_pat
         "fer_int8": TEMPERATURES[Precision.INT8],
         "fer_int8_cpu": TEMPERATURES[Precision.INT8],
     }
+
+
+def test_the_framings_of_the_bundle_travel_with_each_model(bundle: Bundle, tmp_path: Path) -> None:
+    framing = FaceFraming("haar", 0.04, 0.03, 0.91, 0.9, faces=200, overlap=0.9, data_name="rafdb")
+    put_engine(bundle)
+    with_framing = bundle_with_framing(bundle, framing)
+    served = triton_from_bundle(with_framing, ServeConfig(), tmp_path / "models")
+    assert {model.contract.framings for model in served.models} == {(framing,)}
 
 
 def test_an_engine_takes_the_place_of_its_precision(bundle: Bundle, tmp_path: Path) -> None:

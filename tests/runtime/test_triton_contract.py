@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from edge_arm.runtime.detection.framing import FaceFraming
 from edge_arm.runtime.errors import BackendUnavailableError
 from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.manifest import Precision
@@ -16,7 +17,11 @@ from edge_arm.runtime.triton_contract import (
     contract_to_parameters,
 )
 
-CONTRACT = ServedContract(RAFDB, PreprocessSpec(112), Precision.FP16, "c" * 64, 1.25)
+FRAMINGS = (
+    FaceFraming("haar", 0.04, 0.03, 0.91, 0.9, faces=200, overlap=0.9, data_name="rafdb"),
+    FaceFraming("yunet", 0.08, -0.08, 0.83, 1.08),
+)
+CONTRACT = ServedContract(RAFDB, PreprocessSpec(112), Precision.FP16, "c" * 64, 1.25, FRAMINGS)
 
 
 def test_a_contract_comes_back_as_it_was_written() -> None:
@@ -48,5 +53,12 @@ def test_another_preprocessing_is_refused() -> None:
 @pytest.mark.parametrize("temperature", ["0", "nan", "warm"])
 def test_a_temperature_that_is_none_is_refused(temperature: str) -> None:
     parameters = contract_to_parameters(CONTRACT) | {"edge_arm.temperature": temperature}
+    with pytest.raises(BackendUnavailableError, match="do not hold together"):
+        contract_from_parameters(parameters, "x")
+
+
+@pytest.mark.parametrize("framings", ['[{"detector": "haar"}]', "[1]", "1", "none"])
+def test_framings_that_are_none_are_refused(framings: str) -> None:
+    parameters = contract_to_parameters(CONTRACT) | {"edge_arm.framings": framings}
     with pytest.raises(BackendUnavailableError, match="do not hold together"):
         contract_from_parameters(parameters, "x")
