@@ -195,8 +195,9 @@ def _print_energies(console: Console, result: Benchmark) -> None:
     rows = [(model, model.energy) for model in result.models if model.energy is not None]
     if not rows:
         return
+    largest = rows[0][0].batches[-1].batch_size
     table = _table(
-        f"energy beyond the idle machine, {rows[0][1].source}",
+        f"energy beyond the idle machine at batch {largest}, {rows[0][1].source}",
         ("",),
         ("mJ per face", "95 %", "W busy", "W idle"),
     )

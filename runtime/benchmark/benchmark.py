@@ -51,6 +51,7 @@ from edge_arm.runtime.temperature import usable_temperatures
 _log = logging.getLogger(__name__)
 
 GOLDEN_NAME = "golden.npz"
+FASTEST_PER_S = 100_000
 _SHARES = {"turns": 0.6, "paced": 0.25, "stages": 0.15}
 """Of the seconds that the user gives."""
 
@@ -62,14 +63,14 @@ class BenchmarkConfig:
     Attributes:
         seconds: of measuring, all models together; starts, warm-up and energy come on top.
         batch_sizes: faces per call.
-        frames_per_s: of the paced run; None leaves it out.
+        frames_per_s: of the paced run, from 1; None leaves it out.
         starts: of each model in a process of its own; 0 leaves that out.
         rounds: that the turns are cut into.
         warm_up_s: of each model at each batch size, at most.
         energy: how long to measure energy where a sensor is.
 
     Raises:
-        UsageError: for batch sizes or a time that nothing can be measured in.
+        UsageError: for batch sizes, a rate or a time that nothing can be measured with.
     """
 
     seconds: float = 24.0
@@ -85,6 +86,11 @@ class BenchmarkConfig:
             raise UsageError(
                 f"got the batch sizes {list(self.batch_sizes)}, expected numbers from 1; write "
                 "them as --batch 1,8"
+            )
+        if self.frames_per_s is not None and not 1 <= self.frames_per_s <= FASTEST_PER_S:
+            raise UsageError(
+                f"got {self.frames_per_s:g} frames per second, expected 1 to {FASTEST_PER_S}; "
+                "write --fps 30, or --fps 0 for no paced run"
             )
         if not 0 < self.seconds < float("inf"):
             raise UsageError(

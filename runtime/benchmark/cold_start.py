@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from edge_arm.runtime.benchmark.model_spec import ModelSpec, spec_to_text
-from edge_arm.runtime.benchmark.one_model import MARK
+from edge_arm.runtime.benchmark.one_model import MARK, REFUSED
 from edge_arm.runtime.benchmark.process_facts import ResidentMemory
 from edge_arm.runtime.errors import BackendError
 
@@ -143,6 +143,8 @@ def _one_start(bundle_path: Path, spec: ModelSpec, batch_sizes: list[int]) -> di
             answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
             answer["interpreter_s"] = answer["started_s"] - begun_s
             return answer
+    if done.returncode == REFUSED:
+        raise BackendError(f"{spec.name}: {_last_words(done)}")
     raise BackendError(
         f"{spec.name} failed in a process of its own ({_last_words(done)}), expected an answer; "
         "leave this model out with --precision or --backend, or run 'edge-arm doctor'"

@@ -18,6 +18,9 @@ from typing import Any
 MARK = "edge-arm one model: "
 """Begins the line that holds the answer; libraries may print lines of their own."""
 
+REFUSED = 2
+"""Exit status of an error of ours, whose message is the last line on stderr."""
+
 CALLS = 3
 """At each batch size, before memory is read."""
 
@@ -29,7 +32,7 @@ def main(started_s: float) -> int:
         started_s: when this process came to its first line.
 
     Returns:
-        The exit status: 0, or 2 with the reason as the last line on stderr.
+        The exit status: 0 or `REFUSED`.
     """
     from edge_arm.runtime.errors import EdgeArmError
 
@@ -43,7 +46,7 @@ def main(started_s: float) -> int:
         )
     except EdgeArmError as error:
         print(error, file=sys.stderr)
-        return 2
+        return REFUSED
     os.write(own_stdout, f"\n{MARK}{json.dumps(answer)}\n".encode())
     return 0
 

@@ -27,7 +27,7 @@ _BARS, _BARS_END = 700.0, 840.0
 _ROW = 30.0
 _HEAD = 58.0
 _FOOT = 34.0
-_TOP = 44.0
+_TOP = 56.0
 _LONGEST_IN_MEDIANS = 4.0
 """The axis ends at the longest median times this, if some tail is longer."""
 
@@ -55,7 +55,10 @@ def benchmark_svg(result: Benchmark) -> str:
     """
     sizes = [batch.batch_size for batch in result.models[0].batches]
     height_of_panel = _HEAD + _ROW * len(result.models) + _FOOT
-    parts = [text((16.0, 26.0), f"Latency of a call and throughput, {_place(result)}", css="head")]
+    parts = [
+        text((16.0, 24.0), "Latency of a call and throughput", css="head"),
+        text((16.0, 44.0), _place(result), css="tick"),
+    ]
     words = []
     for number, size in enumerate(sizes):
         rows = [(model.spec.name, model.batches[number]) for model in result.models]
@@ -72,7 +75,9 @@ def benchmark_svg(result: Benchmark) -> str:
 
 def _place(result: Benchmark) -> str:
     machine = result.machine
-    return f"{machine.board or result.cpu}, {result.processors} processors"
+    load = result.load_of_others
+    others = "" if load is None else f"; load of others: {load:.2f} cores"
+    return f"{(machine.board or result.cpu)[:90]}, {result.processors} processors{others}"
 
 
 def _sentence(name: str, batch: BatchResult) -> str:
@@ -94,7 +99,9 @@ def _panel(top: float, size: int, rows: Sequence[tuple[str, BatchResult]]) -> li
     parts = [
         text((16.0, top + 20.0), f"Batch {size}", css="head"),
         text(
-            (_LEFT, top + 42.0), "ms for a call: 1st, 25th, 50th, 75th, 99th percentile", css="tick"
+            (_LEFT, top + 42.0),
+            "ms for a call: percentiles 1, 25, 50, 75, 99; in figures 50",
+            css="tick",
         ),
         text((_BARS, top + 42.0), "faces per second", css="tick"),
     ]

@@ -163,5 +163,7 @@ def test_the_faces_are_the_bundles_own_repeated(bundle: Bundle) -> None:
 def test_nothing_to_measure_in_is_refused() -> None:
     with pytest.raises(UsageError, match=r"got the batch sizes \[0\], expected numbers from 1"):
         BenchmarkConfig(batch_sizes=(0,))
+    with pytest.raises(UsageError, match=r"got 0\.001 frames per second, expected 1 to 100000"):
+        BenchmarkConfig(frames_per_s=0.001)
     with pytest.raises(UsageError, match=r"got -1 seconds to measure in, expected a time"):
         BenchmarkConfig(seconds=-1)

@@ -43,10 +43,18 @@ def test_a_start_is_told_part_by_part_with_the_memory_of_the_model_alone(bundle:
     assert alone.gpu_bytes is None
 
 
-def test_a_model_that_fails_alone_is_an_error_in_its_own_words(bundle: Bundle) -> None:
+def test_a_model_that_is_refused_alone_is_an_error_in_its_own_words(bundle: Bundle) -> None:
     engine = ModelSpec(Place("tensorrt"), Precision.FP32)
-    with pytest.raises(BackendError, match=r"TensorRT FP32 failed in a process of its own \(.*exp"):
+    with pytest.raises(BackendError, match=r"^TensorRT FP32: .*TensorRT"):
         run_alone(bundle.path, engine, batch_sizes=(1,), starts=1)
+
+
+def test_a_process_that_ends_with_a_bug_says_its_last_words(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_start, "_CODE", "raise RuntimeError('a bug')")
+    with pytest.raises(BackendError, match=r"failed in a process of its own \(RuntimeError: a bug"):
+        run_alone(bundle.path, FP32, batch_sizes=(1,), starts=1)
 
 
 def test_a_process_that_hangs_is_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
