@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_arm.runtime.classifier.cpu_trial import CpuTrial, trial_from_text
-from edge_arm.runtime.errors import EdgeArmError, StorageError
+from edge_arm.runtime.errors import StorageError
 from edge_arm.runtime.manifest import CPU_VARIANT, Bundle, Precision
 from edge_arm.runtime.onnxruntime_backend import load_onnxruntime
 from edge_arm.runtime.storage import write_json
@@ -103,7 +103,7 @@ def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
     _log.info("measuring once whether INT8 or FP32 is faster on this CPU")
     try:
         trial = _measured(bundle, threads)
-    except (OSError, subprocess.SubprocessError, ValueError, EdgeArmError) as error:
+    except (OSError, ValueError) as error:
         # Rule 3. What the models themselves cannot do comes out when one of them is opened.
         reason = f"The trial of INT8 against FP32 failed ({_last_line(error)}), so FP32 runs"
         return CpuVerdict(False, "not measured", (*doubts, f"{reason}; name one with --precision."))
@@ -162,13 +162,16 @@ def _verdict(trial: CpuTrial, origin: str, doubts: tuple[str, ...]) -> CpuVerdic
 
 
 def _measured(bundle: Bundle, threads: int) -> CpuTrial:
-    done = subprocess.run(
-        [sys.executable, "-c", _CODE, str(bundle.path), str(threads), *sys.path],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CODE, str(bundle.path), str(threads), *sys.path],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:  # its own words would name the whole command
+        raise ValueError(f"it took more than {TIMEOUT_S:g} s") from error
     trial = trial_from_text(done.stdout) if done.returncode == 0 else None
     if trial is None:
         lines = done.stderr.strip().splitlines()

@@ -166,6 +166,24 @@ def test_a_trial_that_fails_leaves_fp32_and_says_why(
     assert not cache.exists()
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "failed (it ended with status -9)"),
+        ("import time; time.sleep(60)", "failed (it took more than 0.5 s)"),
+        ("print('chatter')", "failed (it ended with status 0)"),
+    ],
+)
+def test_a_trial_that_dies_or_hangs_leaves_fp32(
+    code: str, reason: str, bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_choice, "_CODE", code)
+    monkeypatch.setattr(cpu_choice, "TIMEOUT_S", 0.5)
+    verdict = int8_or_fp32(bundle, THREADS)
+    assert not verdict.int8
+    assert reason in verdict.doubts[0]
+
+
 def test_only_the_newest_choices_are_kept(
     bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
