@@ -19,8 +19,8 @@ from edge_arm.runtime.benchmark.model_spec import (
     import_library,
 )
 from edge_arm.runtime.classifier.wanted_model import refuse_contradictions
-from edge_arm.runtime.engine_choice import all_engines
-from edge_arm.runtime.errors import BackendError, BackendUnavailableError
+from edge_arm.runtime.engine_choice import all_engines, build_command
+from edge_arm.runtime.errors import BackendError, BackendUnavailableError, EngineError
 from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Bundle, Precision
 from edge_arm.runtime.openvino_backend import FP16_NOTE
 
@@ -106,6 +106,7 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
                 engines = engines_of_this_device(bundle, place)
                 specs += [ModelSpec(place, item) for item in engines if wanted.wants(item)]
                 largest += [size for item, size in engines.items() if wanted.wants(item)]
+                left_out += _missing_engines(bundle, place, wanted, set(engines))
             else:
                 specs += _files(bundle, place, wanted)
         except BackendError as error:
@@ -122,6 +123,28 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
             "'edge-arm doctor' says"
         )
     return ModelsHere(tuple(specs), max(largest, default=None), tuple(left_out))
+
+
+def _missing_engines(
+    bundle: Bundle, place: Place, wanted: WantedModels, there: set[Precision]
+) -> list[str]:
+    """Precisions that the bundle has as a file and not as an engine, a sentence each.
+
+    Raises:
+        EngineError: if one was named, and TensorRT too.
+    """
+    found = []
+    for precision in bundle.manifest.precisions():
+        if precision in there or not wanted.wants(precision):
+            continue
+        reason = (
+            f"the bundle has no {precision.value} engine for this device, expected one to time; "
+            f"run '{build_command(bundle, precision, place.dla_core)}'"
+        )
+        if precision in wanted.precisions and TENSORRT in wanted.named_backends:
+            raise EngineError(reason)
+        found.append(f"{place.shown} {precision.name}: {reason}.")
+    return found
 
 
 def _files(bundle: Bundle, place: Place, wanted: WantedModels) -> Iterator[ModelSpec]:

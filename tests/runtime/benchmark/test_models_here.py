@@ -65,6 +65,9 @@ def test_engines_come_first_with_their_largest_batch(tmp_path: Path) -> None:
     assert names(found)[:2] == ["TensorRT FP16", "ONNX Runtime FP32"]
     assert found.largest_batch == 16
     assert names(only) == ["TensorRT FP16"]
+    # What is a file and no engine yet comes with its command.
+    assert [reason.split(":")[0] for reason in only.left_out] == ["TensorRT FP32", "TensorRT INT8"]
+    assert f"edge-arm build --bundle {bundle.path} --precision int8" in only.left_out[1]
     # Somewhere else the engine is missed.
     with installed(NO_GPU_LIBRARIES):
         elsewhere = models_here(bundle, WantedModels())
@@ -78,6 +81,14 @@ def test_tensorrt_without_an_engine_is_told_how_to_get_one(bundle: Bundle) -> No
         assert "edge-arm build --bundle" in found.left_out[0]
         with pytest.raises(EngineError, match="has no engine for Orin with TensorRT 10.3.0"):
             models_here(bundle, WantedModels(("tensorrt",)))
+
+
+def test_an_engine_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with installed(FakeMachine()):
+        engine_from_bundle(bundle, BuildConfig(Precision.FP16))
+        with pytest.raises(EngineError, match=r"has no int8 engine for this device, expected one"):
+            models_here(bundle, WantedModels(("tensorrt",), precisions=(Precision.INT8,)))
 
 
 def test_a_backend_that_is_named_and_not_here_is_an_error(bundle: Bundle) -> None:
