@@ -213,7 +213,8 @@ def _keep(path: Path | None, memories: list[_Memory]) -> tuple[str, ...]:
     try:
         write_json(path, {"schema_version": SCHEMA_VERSION, "choices": choices})
     except StorageError as error:
-        return (f"Each start measures it again: {error}; --precision avoids it.",)
+        words = "or set XDG_CACHE_HOME, or name one with --precision"
+        return (f"Each start measures it again: {error}, {words}.",)
     return ()
 
 

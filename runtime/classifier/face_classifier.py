@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -152,12 +153,15 @@ class FaceClassifier:
         if self._look is None:
             self._look = look_at_frame(self._finding(), self.size, chunk=self.max_batch)
         faces = self._look(Frame(name, 0, 0.0, image))
-        chunks = (faces.first_nhwc, *faces.rest())
+        # One chunk after the other: thousands of crops need far more memory than their picture.
+        chunks = chain([faces.first_nhwc], faces.rest())
         rows = np.concatenate([self.classify(chunk) for chunk in chunks])
         return labelled_faces(faces, rows, self.labels)
 
     def run(self, source: str) -> Iterator[FrameResult | SourceEvent]:
         """Label the faces of everything that a source gives, as `edge-arm run` does.
+
+        Nothing is opened before the first frame is asked for.
 
         Args:
             source: a picture, folder, glob or video, "camera:0", a URL; as `edge-arm run` takes it.
