@@ -4,7 +4,7 @@
 // repository NVIDIA/TensorRT. What differs between the versions is chosen by FAKE_TENSORRT:
 //   806   8.6: Dims holds int32_t, createExecutionContext takes nothing, versions count in 1000
 //   1003  10.3: Dims holds int64_t, createExecutionContext takes a strategy by default
-//   1013  10.13 and 1100 11.0: also an overload that takes an IRuntimeConfig*
+//   1013  10.13, and so 11: also an overload that takes an IRuntimeConfig*
 // In the real headers the methods below are inline and not virtual; a caller cannot tell.
 #pragma once
 
@@ -21,7 +21,14 @@ namespace nvinfer1 {
 
 using AsciiChar = char;
 
-enum class DataType : int32_t { kFLOAT = 0, kHALF = 1, kINT8 = 2, kINT32 = 3, kBOOL = 4, kUINT8 = 5 };
+enum class DataType : int32_t {
+  kFLOAT = 0,
+  kHALF = 1,
+  kINT8 = 2,
+  kINT32 = 3,
+  kBOOL = 4,
+  kUINT8 = 5
+};
 enum class TensorIOMode : int32_t { kNONE = 0, kINPUT = 1, kOUTPUT = 2 };
 enum class OptProfileSelector : int32_t { kMIN = 0, kOPT = 1, kMAX = 2 };
 

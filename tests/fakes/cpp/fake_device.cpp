@@ -3,8 +3,9 @@
 //
 // A plan of the fake is "FAKEPLAN size classes min max faces\n", then pixels and logits of each face.
 // Environment: FAKE_GPU names the GPU (Orin); FAKE_FAULT makes one thing fail: start, context,
-// enqueue, malloc, sync, two-outputs. A mistake of the program (foreign memory, a shape that was not
-// set, something left behind) is told on stderr behind "fake: " and ends the process with status 70.
+// enqueue, malloc, sync, address, shape, device, two-outputs, no-output. A mistake of the program
+// (foreign memory, a shape that was not set, something left behind) is told on stderr behind
+// "fake: " and ends the process with status 70.
 #include <NvInfer.h>
 
 #include <cstdint>
@@ -77,12 +78,13 @@ class Context : public Object<nvinfer1::IExecutionContext> {
   bool setInputShape(char const* name, Dims const& shape) noexcept override {
     if (std::strcmp(name, "faces") != 0) return false;
     batch_ = static_cast<std::size_t>(shape.d[0]);
-    return batch_ >= plan_.min && batch_ <= plan_.max;
+    if (fault("shape")) log_.log(nvinfer1::ILogger::Severity::kERROR, "a shape of the wrong form");
+    return batch_ >= plan_.min && batch_ <= plan_.max && !fault("shape");
   }
 
   bool setTensorAddress(char const* name, void* data) noexcept override {
     addresses_[name] = data;
-    return true;
+    return !fault("address");
   }
 
   bool enqueueV3(cudaStream_t stream) noexcept override {
@@ -118,7 +120,9 @@ class Engine : public Object<nvinfer1::ICudaEngine> {
  public:
   Engine(Plan plan, nvinfer1::ILogger& log) : plan_(std::move(plan)), log_(log) {}
 
-  int32_t getNbIOTensors() const noexcept override { return fault("two-outputs") ? 3 : 2; }
+  int32_t getNbIOTensors() const noexcept override {
+    return fault("two-outputs") ? 3 : fault("no-output") ? 1 : 2;
+  }
   char const* getIOTensorName(int32_t index) const noexcept override {
     return index == 0 ? "faces" : index == 1 ? "logits" : "more";
   }
@@ -222,7 +226,7 @@ void* createInferRuntime_INTERNAL(void* logger, int32_t) noexcept {
 
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
-  return cudaSuccess;
+  return fault("device") ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* facts, int) {

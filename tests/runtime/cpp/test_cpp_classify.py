@@ -155,6 +155,10 @@ def test_an_engine_of_a_dla_runs_on_its_core(device: Device, raw_faces: Path) ->
         ("enqueue", "the engine does not run (the fake does not run today); run 'edge-arm build"),
         ("malloc", "taking 3072 bytes of GPU memory failed (out of memory), expected a working"),
         ("sync", "waiting for the engine failed (an error of the fake), expected a working GPU"),
+        ("address", "TensorRT does not take the memory (it gives no reason); run 'edge-arm build"),
+        ("shape", "TensorRT does not take 4 faces (a shape of the wrong form); run 'edge-arm"),
+        ("device", "asking for the GPU failed (an error of the fake), expected a working GPU"),
+        ("no-output", "the engine has no input or no output; run 'edge-arm build"),
         ("two-outputs", "the engine has several inputs or outputs, expected one of each; run"),
     ],
 )
