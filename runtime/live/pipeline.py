@@ -136,7 +136,8 @@ def classified_frames(
         # Frames that nobody has looked at yet need not be: whoever waits for one is woken.
         pool.shutdown(wait=True, cancel_futures=True)
         for thread in threads:
-            thread.join(_LEAVE_S)
+            if thread.ident is not None:  # Ctrl-C may come while they are started
+                thread.join(_LEAVE_S)
             if thread.is_alive():
                 _log.warning("the thread %r does not end, it is left behind", thread.name)
 

@@ -68,7 +68,7 @@ def run_header_to_json(header: RunHeader) -> dict[str, Any]:
         detector = shares.detector
         framing = {
             name: round(getattr(shares, name), _SHARE_DIGITS)
-            for name in ("left", "top", "width", "height")
+            for name in ("left", "top", "width", "height", "aspect")
         }
         framing["faces"] = shares.faces
     smoothing = header.smoothing

@@ -61,10 +61,9 @@ def test_a_face_is_marked_in_the_file(tmp_path: Path) -> None:
         video.write(result(image_hwc, labelled(100, 100, 80, 80), number=number))
     video.close()
     blue, green, red = frames_of(tmp_path / "x.avi")[1][75:95, 100:180].mean(axis=(0, 1))
-    # Happiness is yellow: 240, 228, 66 in RGB.
-    assert red > 150
-    assert green > 150
-    assert blue < 100
+    # Happiness is yellow: 240, 228, 66 in RGB, and a part of this are dark letters.
+    assert min(red, green) > 90
+    assert blue < 0.6 * red
 
 
 @pytest.mark.parametrize(("height", "width"), [(241, 321), (47, 64), (48, 65), (1, 1), (2, 300)])
@@ -79,9 +78,9 @@ def test_a_frame_of_another_size_is_fitted_in(tmp_path: Path) -> None:
     frames = written(
         tmp_path / "x.avi",
         [
-            picture(50, height=40, width=80),
-            picture(50, height=40, width=40),
-            picture(50, width=640),
+            picture(20, height=40, width=80),
+            picture(20, height=40, width=40),
+            picture(20, width=640),
         ],
     )
     assert {frame.shape for frame in frames} == {(40, 80, 3)}

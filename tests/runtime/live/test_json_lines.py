@@ -31,7 +31,7 @@ HEADER = RunHeader(
     backend="onnxruntime/cpu",
     choice="INT8 for CPUs: named",
     labels=RAFDB,
-    find=FaceFinding(GridDetector, FaceFraming("grid", 0.04, 0.031234, 0.91, 0.91, 180)),
+    find=FaceFinding(GridDetector, FaceFraming("grid", 0.04, 0.031234, 0.91, 0.91, faces=180)),
     smoothing=SmoothingConfig(0.5, 0.1),
 )
 SUMMARY = RunSummary(
@@ -65,7 +65,14 @@ def test_the_first_line_says_what_runs(tmp_path: Path) -> None:
             "choice": "INT8 for CPUs: named",
             "labels": list(RAFDB.classes),
             "detector": "grid",
-            "framing": {"left": 0.04, "top": 0.0312, "width": 0.91, "height": 0.91, "faces": 180},
+            "framing": {
+                "left": 0.04,
+                "top": 0.0312,
+                "width": 0.91,
+                "height": 0.91,
+                "aspect": 1.0,
+                "faces": 180,
+            },
             "smoothing": {"seconds": 0.5, "hysteresis": 0.1},
         }
     ]

@@ -30,7 +30,7 @@ from edge_arm.runtime.tracking.tracked_labels import TrackedLabels
 
 WITHIN_S = 1.0
 ALIGNED = PipelineConfig(find=None)
-WHOLE = FaceFraming("grid", 0.0, 0.0, 1.0, 1.0, 0)
+WHOLE = FaceFraming("grid", 0.0, 0.0, 1.0, 1.0)
 """A found box is what the model takes."""
 
 
@@ -298,6 +298,25 @@ def test_ctrl_c_ends_everything_within_a_second() -> None:
     with pytest.raises(KeyboardInterrupt):
         list(classified_frames(source, PixelReader(), ALIGNED))
     assert time.perf_counter() - started < WITHIN_S
+    assert source.closed.is_set()
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_ctrl_c_while_the_threads_are_started_ends_those_that_are(
+    start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = itertools.count()
+
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            if next(starts) == start:
+                raise KeyboardInterrupt
+            super().start()
+
+    monkeypatch.setattr(pipeline, "Thread", Interrupted)
+    source = ListedSource(frame(number) for number in itertools.count())
+    with pytest.raises(KeyboardInterrupt):
+        list(classified_frames(source, PixelReader(), ALIGNED))
     assert source.closed.is_set()
 
 
