@@ -11,7 +11,7 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// The head of a PPM is "P6", three numbers and one blank; '#' begins a comment up to the line's end.
+// The head of a PPM is "P6", three numbers and one blank; '#' begins a comment up to its line's end.
 class PpmHead {
  public:
   PpmHead(const Bytes& content, const std::string& path) : content_(content), path_(path) {

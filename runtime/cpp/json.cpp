@@ -11,7 +11,8 @@
 namespace edge_arm {
 namespace {
 
-constexpr int kDeepest = 64;  // a manifest has five levels; a hostile file must not use up the stack
+// A manifest has five levels; a hostile file must not use up the stack.
+constexpr int kDeepest = 64;
 
 void append_utf8(std::string& text, std::uint32_t code) {
   const auto push = [&text](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };

@@ -10,7 +10,7 @@
 
 namespace edge_arm {
 
-// One value. What it is not is refused by the accessors with the name of the place it was read from.
+// One value. What it is not is refused by the accessors, with the name of its file.
 class Json {
  public:
   enum class Kind { null, boolean, number, text, list, object };

@@ -15,7 +15,7 @@ std::string sha256(const Bytes& content);
 // All bytes of a file; throws Error if it cannot be read.
 Bytes read_file(const std::string& path);
 
-// All bytes of a file whose hash was compared first; throws Error, with `what_to_do`, if it differs.
+// All bytes of a file, after its hash was compared; throws Error with `what_to_do` if it differs.
 Bytes read_verified(const std::string& path, const std::string& expected_sha256,
                     const std::string& what_to_do);
 

@@ -1,7 +1,7 @@
 // A GPU and a TensorRT that are not there: memory that is counted, a stream that does nothing until
 // it is waited for, and an engine that knows the logits of the faces in its plan.
 //
-// A plan of the fake is "FAKEPLAN size classes min max faces\n", then pixels and logits of each face.
+// A plan of the fake is "FAKEPLAN size classes min max faces\n", then each face's pixels and logits.
 // Environment: FAKE_GPU names the GPU (Orin); FAKE_FAULT makes one thing fail: start, context,
 // enqueue, malloc, sync, address, shape, device, two-outputs, no-output. A mistake of the program
 // (foreign memory, a shape that was not set, something left behind) is told on stderr behind

@@ -1,4 +1,5 @@
-// Calls one part of runtime/cpp from a test: probe json FILE | sha256 FILE | answer TEMPERATURE LOGIT...
+// Calls one part of runtime/cpp from a test:
+// probe json FILE | sha256 FILE | answer TEMPERATURE LOGIT...
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
