@@ -48,11 +48,13 @@ def test_the_time_of_the_engine_is_counted_as_computing(
     with opened(bundle) as backend:
         assert isinstance(backend, StagedBackend)
         backend.infer(images)
-        staged = backend.infer_in_stages(images)
-    # The engine computes its answer as well, and others use this processor: no upper limit here.
-    assert staged.compute_s >= LATENCY_MS / 1e3
-    assert 0 < staged.copy_in_s < LATENCY_MS / 1e3
-    assert 0 < staged.copy_out_s < LATENCY_MS / 1e3
+        answers = [backend.infer_in_stages(images) for _ in range(5)]
+    staged = answers[0]
+    # The engine computes its answer as well, so computing has no upper limit. Others use this
+    # processor too, so the quickest copy counts.
+    assert min(answer.compute_s for answer in answers) >= LATENCY_MS / 1e3
+    assert 0 < min(answer.copy_in_s for answer in answers) < LATENCY_MS / 1e3
+    assert 0 < min(answer.copy_out_s for answer in answers) < LATENCY_MS / 1e3
     # The fake engine is ONNX Runtime on the same file.
     expected = run_onnx(bundle.path / "model.fp32.onnx", images)
     np.testing.assert_allclose(staged.logits, expected, atol=1e-5)
