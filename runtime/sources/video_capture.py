@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,12 +61,14 @@ def open_with_ffmpeg(address: str, timeout_s: float) -> cv2.VideoCapture | None:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Without OpenCV's warnings, which say in other words what our error says."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(_SILENT)
+    # The two functions moved after OpenCV 4.10.
+    levels: Any = getattr(cv2.utils, "logging", cv2)
+    before = levels.getLogLevel()
+    levels.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        levels.setLogLevel(before)
 
 
 def nominal_rate(capture: cv2.VideoCapture) -> float | None:

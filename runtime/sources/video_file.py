@@ -8,10 +8,11 @@ What is reported, and what cannot be:
 1. A frame that does not decode is BROKEN; frames that follow each other are one event with a count.
 2. At the end, frames that the container counts and nobody saw are BROKEN as well: a file that was
    cut off, or data that FFmpeg skipped. MP4 and AVI count frames; an MP4 that was trimmed by an
-   edit list may count some that it does not show. Matroska, WebM and streams only announce a
-   duration, often that of a longer sound track, so there the end must come more than a second and
-   5 % early, or a quarter, before anything is said; and gaps between otherwise regular frames are a
-   line in the log, because damage and a recorder that dropped frames look alike.
+   edit list counts some that it does not show, so it must also end before its duration or have
+   gaps. Matroska, WebM and streams only announce a duration, often that of a longer sound track, so
+   there the end must come more than a second and 5 % early, or a quarter, before anything is said;
+   and gaps between otherwise regular frames are a line in the log, because damage and a recorder
+   that dropped frames look alike.
 3. Damage inside a frame is concealed by FFmpeg, as in every player; its lines on stderr are the
    only sign.
 """
@@ -30,6 +31,7 @@ import cv2
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.sources.frame import EventKind, Frame, SourceEvent
 from edge_arm.runtime.sources.frame_clock import FrameClock
+from edge_arm.runtime.sources.mp4_duration import shown_duration_s
 from edge_arm.runtime.sources.source_config import SourceConfig
 from edge_arm.runtime.sources.video_capture import (
     announced_frames,
@@ -41,6 +43,7 @@ from edge_arm.runtime.sources.video_capture import (
 
 _logger = logging.getLogger(__name__)
 
+_MP4, _MATROSKA = b"ftyp", b"\x1a\x45\xdf\xa3"
 _TRIES_BEYOND = 16
 """OpenCV's `grab` fails alike for a broken frame and at the end; so many failures are the end."""
 _MOST_TRIES = 100_000
@@ -64,19 +67,28 @@ class VideoFile:
     live = False
     moving = True
 
-    def __init__(self, name: str, capture: cv2.VideoCapture, *, counts_frames: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        capture: cv2.VideoCapture,
+        *,
+        counts_frames: bool,
+        shown_s: float | None = None,
+    ) -> None:
         """Take over an open capture.
 
         Args:
             name: as the user wrote it.
             capture: released by `close`.
             counts_frames: the container knows how many frames it has, and not only how long it is.
+            shown_s: how long it is, where it may count frames that it does not show.
         """
         self.name = name
         self.frames_per_s = nominal_rate(capture)
         self.expected_frames = announced_frames(capture) or None
         self._capture = capture
         self._counts_frames = counts_frames
+        self._shown_s = shown_s
         self._reading = Lock()  # a capture must not be released while another thread reads it
         self._closed = Event()
 
@@ -158,8 +170,7 @@ class VideoFile:
                 missing,
                 clock.last_s,
                 f"{self.name!r} announces {announced} frames and ended after {number}, expected "
-                "all of them; it was cut off or is damaged (or was trimmed without re-encoding): "
-                "copy it again",
+                "all of them; it was cut off or is damaged: copy it again",
             )
 
     def _broken(self, number: int, count: int, time_s: float) -> SourceEvent:
@@ -177,8 +188,11 @@ class VideoFile:
     def _missing(self, announced: int, number: int, clock: FrameClock) -> int:
         """How many frames the end came early; 0 where that cannot be told (rule 2)."""
         missing = announced - number
-        if missing <= 0 or self._counts_frames:
-            return max(missing, 0)
+        if missing <= 0:
+            return 0
+        if self._counts_frames:
+            to_the_end = self._shown_s is not None and clock.last_s + 2 / clock.rate > self._shown_s
+            return 0 if to_the_end and not clock.skipped_frames else missing
         length_s = announced / clock.rate
         early_s = length_s - (clock.last_s + 1 / clock.rate)
         if early_s <= min(
@@ -208,7 +222,10 @@ def open_video_file(path: Path, name: str, config: SourceConfig) -> VideoFile | 
     refuse_too_large(capture, name, config.max_pixels)
     with path.open("rb") as file:
         start = file.read(12)
-    return VideoFile(name, capture, counts_frames=_counts_frames(start))
+    shown_s = shown_duration_s(path) if start[4:8] == _MP4 else None
+    # An MP4 in fragments has no duration in front, and FFmpeg guesses how many frames there are.
+    counts_frames = _is_avi(start) or shown_s is not None
+    return VideoFile(name, capture, counts_frames=counts_frames, shown_s=shown_s)
 
 
 def begins_like_a_video(start: bytes) -> bool:
@@ -216,8 +233,8 @@ def begins_like_a_video(start: bytes) -> bool:
 
     FFmpeg knows many more; these are told apart from a picture whatever the file's name is.
     """
-    return _counts_frames(start) or start.startswith(b"\x1a\x45\xdf\xa3")
+    return start[4:8] == _MP4 or _is_avi(start) or start.startswith(_MATROSKA)
 
 
-def _counts_frames(start: bytes) -> bool:
-    return start[4:8] == b"ftyp" or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
+def _is_avi(start: bytes) -> bool:
+    return start.startswith(b"RIFF") and start[8:12] == b"AVI "

@@ -14,6 +14,7 @@ import pytest
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.sources.frame import EventKind
+from edge_arm.runtime.sources.mp4_duration import shown_duration_s
 from edge_arm.runtime.sources.source_config import SourceConfig
 from edge_arm.runtime.sources.video_file import VideoFile, open_video_file
 
@@ -170,6 +171,70 @@ def test_a_matroska_that_ends_a_little_early_is_no_cry_of_wolf(
         result = outcome(video)
     assert len(result.frames) in (89, 90)
     assert not result.events
+
+
+def _trim(path: Path, start: int, shown: int) -> None:
+    """Let the edit list of an MP4 show some frames only, as a phone's trimming does."""
+    content = bytearray(path.read_bytes())
+    # ISO 14496-12: the edit list's entry is (duration in movie time, start in media time), the
+    # track header's duration is the sum of the first; movie time is in mvhd, media time in mdhd.
+    movie_scale = struct.unpack_from(">I", content, content.find(b"mvhd") + 4 + 12)[0]
+    media_scale = struct.unpack_from(">I", content, content.find(b"mdhd") + 4 + 12)[0]
+    duration = round(shown / RATE * movie_scale)
+    struct.pack_into(">I", content, content.find(b"tkhd") + 4 + 20, duration)
+    entry = content.find(b"elst") + 4 + 8
+    struct.pack_into(">II", content, entry, duration, round(start / RATE * media_scale))
+    path.write_bytes(content)
+
+
+def test_a_trimmed_mp4_has_no_frames_missing(
+    tmp_path: Path, make_video: Callable, outcome: Callable
+) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v")
+    _trim(path, start=0, shown=15)
+    assert shown_duration_s(path) == pytest.approx(0.6)
+    with _open(path) as video:
+        result = outcome(video)
+    assert len(result.frames) < NUM_FRAMES - 10
+    assert not result.events
+
+
+def test_a_trimmed_mp4_with_a_broken_frame_reports_that_one(
+    tmp_path: Path, make_video: Callable, outcome: Callable
+) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v")
+    _trim(path, start=0, shown=15)
+    _overwrite_frames(path, first=4, count=1)
+    with _open(path) as video:
+        result = outcome(video)
+    assert [(event.number, event.count) for event in result.events] == [(4, 1)]
+
+
+def test_an_mp4_whose_data_end_early_is_reported(
+    tmp_path: Path, make_video: Callable, outcome: Callable
+) -> None:
+    # As a download that broke off: the index stands in front, the last frames are not there.
+    path = make_video(tmp_path / "a.mp4", "mp4v")
+    content = path.read_bytes()
+    moov, mdat = content.find(b"moov") - 4, content.find(b"mdat") - 4
+    index = bytearray(content[moov:])
+    chunks = index.find(b"stco") + 4 + 4
+    for chunk in range(struct.unpack_from(">I", index, chunks)[0]):
+        at = chunks + 4 + 4 * chunk
+        struct.pack_into(">I", index, at, struct.unpack_from(">I", index, at)[0] + len(index))
+    cut = _places(content, VOP_START)[20]
+    path.write_bytes(content[:mdat] + index + content[mdat:cut])
+    with _open(path) as video:
+        result = outcome(video)
+    assert result.kinds == [EventKind.BROKEN]
+    assert 18 <= len(result.frames) <= 20
+    assert result.accounted() == list(range(NUM_FRAMES))
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\x08ftyp", b"\0\0\0\x0cmoovxxxx", bytes(100)])
+def test_what_has_no_duration_has_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert shown_duration_s(tmp_path / "a.mp4") is None
 
 
 def test_an_mp4_without_its_index_does_not_open(tmp_path: Path, make_video: Callable) -> None:
