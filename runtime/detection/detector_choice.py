@@ -41,9 +41,10 @@ def _maker(config: DetectionConfig) -> DetectorFactory:
     if config.detector == HAAR:
         return partial(HaarDetector, default_cascade(), config)
     path = Path(config.detector)
-    if path.suffix.lower() == ".xml":
+    # In small letters alone, because OpenCV tells a network's kind by its name likewise.
+    if path.suffix == ".xml":
         return partial(HaarDetector, path, config)
-    if path.suffix.lower() == ".onnx":
+    if path.suffix == ".onnx":
         return partial(YuNetDetector, path, config)
     raise UsageError(
         f"got {config.detector!r} as the detector, expected 'haar', a YuNet file (.onnx) or a "

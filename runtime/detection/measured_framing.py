@@ -58,12 +58,14 @@ def measured_framing(detector_text: str, index: FaceIndex) -> FaceFraming | None
     """
     detector = detector_factory(DetectionConfig(detector_text, smallest=_SMALLEST))()
     chosen = np.unique(np.linspace(0, len(index) - 1, min(NUM_FACES, len(index))).round())
-    boxes = []
+    boxes, aspects = [], []
     for position in chosen.astype(int):
         sample = index.samples[position]
-        box = _box_in(read_image(sample.path, sample.crop).image_hwc, detector)
+        image_hwc = read_image(sample.path, sample.crop).image_hwc
+        box = _box_in(image_hwc, detector)
         if box is not None:
             boxes.append(box)
+            aspects.append(image_hwc.shape[1] / image_hwc.shape[0])
     if len(boxes) < MIN_FACES:
         _log.warning(
             "no framing for the detector %r: it found %d of %d training faces of %s, %d are "
@@ -90,7 +92,15 @@ def measured_framing(detector_text: str, index: FaceIndex) -> FaceFraming | None
         )
     left, top, width, height = (round(float(share), 4) for share in median)
     return FaceFraming(
-        detector.name, left, top, width, height, len(boxes), round(overlap, 4), index.name
+        detector=detector.name,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        aspect=round(float(np.median(aspects)), 4),
+        faces=len(boxes),
+        overlap=round(overlap, 4),
+        data_name=index.name,
     )
 
 
