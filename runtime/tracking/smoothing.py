@@ -2,9 +2,11 @@
 
 Two things, each against another kind of flicker:
 
-1. An exponential average of the probabilities. A frame after a pause of dt seconds enters with the
-   weight 1 - exp(-dt / tau), so a face seen 10 times a second is smoothed as much as one seen 30
-   times. The first frame counts whole.
+1. The mean of the probabilities of all frames so far, a frame that is t seconds old with the weight
+   exp(-t / tau). It is kept up by W <- 1 + W exp(-dt / tau) and mean <- mean + (frame - mean) / W.
+   At a steady rate a frame soon enters with the share 1 - exp(-dt / tau), so 10 frames a second
+   are smoothed as much as 30. The first frames share equally: one that is wrong does not stay, as
+   it would if an average began with all of its weight.
 2. Hysteresis. The label changes only when another class's averaged probability is larger than the
    label's own by more than `hysteresis`: two classes that are equally likely do not alternate.
 
@@ -27,12 +29,12 @@ class SmoothingConfig:
     """How calm the labels of a video are. Calmer is later: see docs/measurements.md.
 
     Attributes:
-        time_constant_s: tau, the age at which a frame's share has fallen to 1/e.
+        time_constant_s: tau, the age at which a frame's weight has fallen to 1/e.
         hysteresis: 0..1, by which another class must lead before the label changes.
         max_gap_s: a face that is not found for longer is begun anew.
     """
 
-    time_constant_s: float = 0.5
+    time_constant_s: float = 0.3
     hysteresis: float = 0.1
     max_gap_s: float = 0.5
 
@@ -68,6 +70,7 @@ class SmoothedExpression:
     ) -> None:
         self._config = config
         self._time_s = time_s
+        self._weight = 1.0  # W
         self.probabilities = probabilities
         self.class_index = int(probabilities.argmax())
 
@@ -78,10 +81,11 @@ class SmoothedExpression:
             probabilities: (C,) of the frame.
             time_s: of the frame, not before the last one's.
         """
-        passed_s = time_s - self._time_s
-        weight = -math.expm1(-passed_s / self._config.time_constant_s)  # 1
+        aged = math.exp((self._time_s - time_s) / self._config.time_constant_s)
         self._time_s = time_s
-        self.probabilities = self.probabilities + weight * (probabilities - self.probabilities)
+        self._weight = 1.0 + aged * self._weight
+        change = (probabilities - self.probabilities) / self._weight  # 1
+        self.probabilities = self.probabilities + change
         best = int(self.probabilities.argmax())
         lead = self.probabilities[best] - self.probabilities[self.class_index]
         if lead > self._config.hysteresis:  # 2

@@ -17,21 +17,54 @@ def test_the_first_frame_counts_whole() -> None:
     np.testing.assert_array_equal(face.probabilities, [0.2, 0.7, 0.1])
 
 
-def test_a_frame_weighs_one_half_when_tau_times_ln_2_has_passed() -> None:
+def test_an_old_frame_weighs_half_as_much_after_tau_times_ln_2() -> None:
+    # Weights 1/2 and 1, then 1/4, 1/2 and 1: the first frame has 1/3, then 1/7.
     face = SmoothedExpression(SmoothingConfig(time_constant_s=0.5), np.array([1.0, 0.0]), 0.0)
     face.update(np.array([0.0, 1.0]), 0.5 * LN2)
-    np.testing.assert_allclose(face.probabilities, [0.5, 0.5], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(face.probabilities, [1 / 3, 2 / 3], rtol=0, atol=1e-12)
     face.update(np.array([0.0, 1.0]), 1.0 * LN2)
-    np.testing.assert_allclose(face.probabilities, [0.25, 0.75], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(face.probabilities, [1 / 7, 6 / 7], rtol=0, atol=1e-12)
 
 
-def test_the_frame_rate_does_not_change_how_much_is_smoothed() -> None:
-    slow = SmoothedExpression(SmoothingConfig(), np.array([1.0, 0.0]), 0.0)
-    fast = SmoothedExpression(SmoothingConfig(), np.array([1.0, 0.0]), 0.0)
-    slow.update(np.array([0.3, 0.7]), 0.2)
-    for step in range(1, 21):
-        fast.update(np.array([0.3, 0.7]), 0.01 * step)
-    np.testing.assert_allclose(fast.probabilities, slow.probabilities, rtol=0, atol=1e-12)
+def test_a_frame_of_the_same_time_counts_as_much() -> None:
+    face = SmoothedExpression(SmoothingConfig(), np.array([1.0, 0.0]), 2.0)
+    face.update(np.array([0.0, 1.0]), 2.0)
+    np.testing.assert_allclose(face.probabilities, [0.5, 0.5], rtol=0, atol=1e-12)
+
+
+def test_it_is_the_mean_of_all_frames_by_their_age() -> None:
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.uniform(0.01, 0.2, 60))
+    rows = rng.dirichlet(np.ones(7), 60)
+    face = SmoothedExpression(SmoothingConfig(time_constant_s=0.4), rows[0], times[0])
+    for row, time_s in zip(rows[1:], times[1:], strict=True):
+        face.update(row, float(time_s))
+    expected = np.average(rows, axis=0, weights=np.exp((times - times[-1]) / 0.4))
+    np.testing.assert_allclose(face.probabilities, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("frames_per_s", [10, 30, 120])
+def test_at_any_frame_rate_a_change_is_followed_after_about_tau_times_ln_2(
+    frames_per_s: int,
+) -> None:
+    # After a long time of one class the other has one half when exp(-t / tau) = 1/2.
+    config = SmoothingConfig(time_constant_s=0.5, hysteresis=0.0)
+    face = SmoothedExpression(config, np.array([1.0, 0.0]), 0.0)
+    for step in range(1, 5 * frames_per_s):
+        face.update(np.array([1.0, 0.0]), step / frames_per_s)
+    since = 0
+    while face.class_index == 0:
+        since += 1
+        face.update(np.array([0.0, 1.0]), 5.0 + (since - 1) / frames_per_s)
+    assert since / frames_per_s == pytest.approx(0.5 * LN2, abs=1 / frames_per_s)
+
+
+def test_a_wrong_first_frame_does_not_stay() -> None:
+    face = SmoothedExpression(SmoothingConfig(0.5, hysteresis=0.1), np.array([0.7, 0.3]), 0.0)
+    for step in range(1, 4):
+        face.update(np.array([0.2, 0.8]), step / 30)
+    # An average that began with all of its weight would take 11 frames.
+    assert face.class_index == 1
 
 
 def test_smoothed_probabilities_still_sum_to_one() -> None:
@@ -43,21 +76,20 @@ def test_smoothed_probabilities_still_sum_to_one() -> None:
 
 
 def test_the_label_stays_until_another_class_leads_by_more_than_the_hysteresis() -> None:
-    # The weight is one half each time: 0.5/0.5, then 0.45/0.55 (a lead of 0.1), then 0.425/0.575.
-    config = SmoothingConfig(time_constant_s=1.0, hysteresis=0.12)
-    face = SmoothedExpression(config, np.array([0.6, 0.4]), 0.0)
+    # Frames of one time weigh the same: the leads are 0, 0.067 and 0.1.
+    face = SmoothedExpression(SmoothingConfig(hysteresis=0.08), np.array([0.6, 0.4]), 0.0)
     labels = []
-    for step, first in enumerate((0.4, 0.4, 0.4), start=1):
-        face.update(np.array([first, 1.0 - first]), step * LN2)
+    for _ in range(3):
+        face.update(np.array([0.4, 0.6]), 0.0)
         labels.append(face.class_index)
     assert labels == [0, 0, 1]
 
 
 def test_without_hysteresis_a_tie_changes_nothing() -> None:
-    face = SmoothedExpression(SmoothingConfig(1.0, hysteresis=0.0), np.array([0.4, 0.6]), 0.0)
-    face.update(np.array([0.6, 0.4]), LN2)
+    face = SmoothedExpression(SmoothingConfig(hysteresis=0.0), np.array([0.25, 0.75]), 0.0)
+    face.update(np.array([0.75, 0.25]), 0.0)  # exactly one half each
     assert face.class_index == 1
-    face.update(np.array([0.6, 0.4]), 2.0 * LN2)
+    face.update(np.array([0.75, 0.25]), 0.0)
     assert face.class_index == 0
 
 

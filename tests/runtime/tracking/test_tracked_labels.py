@@ -22,11 +22,11 @@ def test_answers_come_in_the_order_of_the_boxes() -> None:
 
 
 def test_each_face_is_smoothed_on_its_own() -> None:
-    # tau = 1 s and ln 2 s between frames: one half of each frame.
-    labels = TrackedLabels(SmoothingConfig(1.0, hysteresis=0.1, max_gap_s=1.0))
+    # tau = 1 s and ln 2 s between frames: a third of the first and two thirds of the second.
+    labels = TrackedLabels(SmoothingConfig(1.0, hysteresis=0.3, max_gap_s=1.0))
     labels.update([LEFT, RIGHT], np.array([FIRST, SECOND]), 0.0)
     left, right = labels.update([LEFT, RIGHT], np.array([SECOND, SECOND]), math.log(2.0))
-    assert left.probabilities == pytest.approx((0.5, 0.5), abs=1e-12)
+    assert left.probabilities == pytest.approx((0.4, 0.6), abs=1e-12)
     assert right.probabilities == pytest.approx((0.2, 0.8), abs=1e-12)
     assert (left.class_index, left.frame_class_index) == (0, 1)
 
