@@ -122,7 +122,9 @@ def judge(samples: Sequence[Sample], faults: Sequence[str]) -> Verdict:
     growth = _median(early, late, "rss_bytes")
     found = list(faults)
     if growth > MOST_GROWTH_BYTES:
-        found.append(f"memory grew by {growth / 1e6:.1f} MB, expected {MOST_GROWTH_BYTES / 1e6:g}")
+        found.append(
+            f"memory grew by {growth / 1e6:.1f} MB, expected at most {MOST_GROWTH_BYTES / 1e6:g}"
+        )
     for name in ("threads", "open_files"):
         # Passes differ in what they have open, so medians of a fifth may differ by one.
         more = _median(early, late, name)
@@ -252,4 +254,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except EdgeArmError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

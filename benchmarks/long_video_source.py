@@ -1,6 +1,6 @@
 """An endless source for long runs: passes over sources that open, break, go away and close.
 
-Kinds of passes, in random order:
+Kinds of passes, each once and then in random order:
 
 - whole: a drawn clip with two people, 300 frames
 - broken: the same with zeros in the place of some frames
@@ -33,7 +33,7 @@ CLIP = ClipConfig(width=320, height=240, seconds=10.0, faces=2)
 VIDEO_RATE = 30.0
 """Frames in a second of simulated video."""
 
-NETWORK_FRAMES = 120
+NETWORK_FRAMES = 60
 PICTURES = 12
 _PASSES = {"whole": 10, "broken": 4, "cut": 3, "network": 2, "pictures": 2}
 _VOP_START = b"\x00\x00\x01\xb6"  # each MPEG-4 frame begins with it (ISO 14496-2, 6.2.5)
@@ -95,7 +95,7 @@ class NetworkCamera:
 
 
 class EndlessSource:
-    """Passes over other sources as one, in random order, until the time is over.
+    """Passes over other sources as one, until the time is over.
 
     Attributes:
         name: for results.
@@ -112,24 +112,26 @@ class EndlessSource:
     moving = True
     frames_per_s: float | None = VIDEO_RATE
 
-    def __init__(self, folder: Path, *, seconds: float, seed: int) -> None:
+    def __init__(self, folder: Path, *, seconds: float, seed: int, clip: ClipConfig = CLIP) -> None:
         """Draw what the passes read.
 
         Args:
             folder: to write into.
-            seconds: after which no further pass begins.
+            seconds: after which no further pass begins, once each kind has had its turn.
             seed: of the order of passes, and of what is broken in them.
+            clip: that the files hold.
         """
         self.given: Counter[str] = Counter()
         self.faults: list[str] = []
         self._random = random.Random(seed)
         self._folder = folder
         self._seconds = seconds
-        self._clip = write_clip(CLIP, folder / "clip.mp4")
-        self._avi = write_clip(CLIP, folder / "clip.avi")
+        self._num_frames = clip.num_frames
+        self._mp4 = write_clip(clip, folder / "clip.mp4")
+        self._avi = write_clip(clip, folder / "clip.avi")
         self._closed = threading.Event()
         jpegs = []
-        for image, _ in clip_frames(replace(CLIP, seconds=1.0)):
+        for image, _ in clip_frames(replace(clip, seconds=1.0)):
             jpegs.append(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
         (folder / "pictures").mkdir()
         for number in range(PICTURES):
@@ -145,8 +147,10 @@ class EndlessSource:
     def __iter__(self) -> Iterator[Frame | SourceEvent]:
         end_s = time.monotonic() + self._seconds
         number, time_s = 0, 0.0
-        while time.monotonic() < end_s and not self._closed.is_set():
-            kind = self._random.choices(tuple(_PASSES), tuple(_PASSES.values()))[0]
+        once_each = self._random.sample(tuple(_PASSES), len(_PASSES))
+        while (once_each or time.monotonic() < end_s) and not self._closed.is_set():
+            kinds = once_each or self._random.choices(tuple(_PASSES), tuple(_PASSES.values()))
+            kind = kinds.pop()
             first, first_s = number, time_s
             last_s = 0.0
             for item in self._pass(kind):
@@ -164,7 +168,7 @@ class EndlessSource:
                     return
             time_s = first_s + last_s + 1 / VIDEO_RATE
             self.given[f"pass: {kind}"] += 1
-            expected = {"network": None, "pictures": PICTURES}.get(kind, CLIP.num_frames)
+            expected = {"network": None, "pictures": PICTURES}.get(kind, self._num_frames)
             if expected is not None and number - first != expected:
                 self.faults.append(
                     f"a pass of the kind {kind!r} accounted for {number - first} frames, "
@@ -172,7 +176,7 @@ class EndlessSource:
                 )
 
     def _pass(self, kind: str) -> Iterator[Frame | SourceEvent]:
-        text = str(self._clip)
+        text = str(self._mp4)
         if kind == "broken":
             text = str(self._broken_clip())
         elif kind == "cut":
@@ -187,7 +191,7 @@ class EndlessSource:
 
     def _broken_clip(self) -> Path:
         """The MP4 with zeros instead of some frames; not the first, which carries the header."""
-        content = bytearray(self._clip.read_bytes())
+        content = bytearray(self._mp4.read_bytes())
         places = _places(content, _VOP_START)
         for _ in range(self._random.randint(1, 4)):
             start = self._random.randrange(1, len(places) - 8)
@@ -198,8 +202,8 @@ class EndlessSource:
     def _cut_clip(self) -> Path:
         """The AVI, which has its header in front, up to some frame."""
         content = bytearray(self._avi.read_bytes())
-        places = _places(content, _AVI_FRAME)[: CLIP.num_frames]
-        del content[places[self._random.randrange(30, len(places))] :]
+        places = _places(content, _AVI_FRAME)[: self._num_frames]
+        del content[places[self._random.randrange(len(places) // 10, len(places))] :]
         return self._written("cut.avi", content)
 
     def _written(self, name: str, content: bytearray) -> Path:

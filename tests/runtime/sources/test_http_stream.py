@@ -19,7 +19,7 @@ from edge_arm.runtime.sources.source_from_text import open_source
 HEADER = (
     b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n--frame\r\n"
 )
-PAUSE_S = 0.02
+PAUSE_S = 0.01
 
 
 def _part(grey: int) -> bytes:
@@ -98,7 +98,7 @@ def test_a_stream_that_closes_and_comes_back_is_survived(
     camera: Callable[..., Camera], outcome: Callable
 ) -> None:
     started = camera(frames=(30, 30))
-    config = SourceConfig(give_up_s=1.0, timeout_s=3, waiting_frames=100)
+    config = SourceConfig(give_up_s=1.0, timeout_s=1.5, waiting_frames=100)
     with open_source(started.url, config) as source:
         assert (source.live, source.moving) == (True, True)
         result = outcome(source)
