@@ -34,6 +34,8 @@ _WHOLE = 2.0
 _WINDOW = 1.36
 # The collar ends at 2.0 face units; the last row shown is repeated downwards as the trunk.
 _BOTTOM_UNITS = 1.94
+# The neck begins; 0.4 further down, inside the window, the light of the head has ended.
+_NECK_UNITS = 0.95
 
 
 @dataclass(frozen=True)
@@ -91,5 +93,18 @@ class CutOuts:
         for canvas in (black, white):
             paint_person(canvas, self._person.identity, expression)
         background = cv2.subtract(white.image, black.image).max(axis=2, keepdims=True)
-        lit(black, self._person.light)
-        return np.concatenate([black.image, 255 - background], axis=2)
+        return np.concatenate([self._lit(black), 255 - background], axis=2)
+
+    def _lit(self, canvas: Canvas) -> Uint8Array:
+        """(size, size, 3) in the person's light: of the head from above, even from the neck down.
+
+        The light takes everything for an ellipsoid; repeated downwards, its lower end would be a
+        dark stripe from the chin to the floor.
+        """
+        even = Canvas(canvas.image.copy(), canvas.view)
+        lit(canvas, self._person.light)
+        lit(even, replace(self._person.light, directional=0.0))
+        down = (np.arange(canvas.view.size) - 0.5 * canvas.view.size) / canvas.view.unit_px
+        share = np.clip((down - _NECK_UNITS) / 0.4, 0.0, 1.0).astype(np.float32)[:, None, None]
+        mixed = canvas.image + (even.image.astype(np.float32) - canvas.image) * share
+        return np.asarray(np.rint(mixed), dtype=np.uint8)
