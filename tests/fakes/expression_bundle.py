@@ -29,14 +29,14 @@ from edge_arm.runtime.manifest import (
     open_bundle,
     write_manifest,
 )
-from edge_arm.runtime.preprocess import PreprocessSpec, resize_face
+from edge_arm.runtime.preprocess import PreprocessSpec
 from edge_arm.runtime.storage import sha256_of_file
 
 SIZE = 48
-NUM_FACES = 420
+NUM_FACES = 350
 _CELLS = 12
 _DIRECTIONS = 8
-_RIDGE = 0.02
+_RIDGE = 0.01
 # Of the targets -1 and 1, so that a sure answer has a probability near 1.
 _SHARPNESS = 4.0
 _LUMA = np.array([0.299, 0.587, 0.114]) / 255
@@ -101,7 +101,7 @@ def _faces() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     for target in targets:
         face = sample_face(rng, RAFDB.classes[target], sample_identity(rng))
         face = replace(face, shot=replace(face.shot, occlusion=Occlusion.NONE))
-        images.append(resize_face(draw_face(face, size=56), SIZE))
+        images.append(draw_face(face, size=SIZE))
     return np.stack(images), targets
 
 
