@@ -41,46 +41,58 @@ _AVI_FRAME = b"00dc"
 
 
 class NetworkCamera:
-    """Sends JPEGs over HTTP: so many frames to a client, then it closes; a second client, the same.
+    """Sends JPEGs over HTTP to one client after the other: so many frames, then it closes.
 
-    Between passes it is there and takes nobody's call.
+    It is there for as many clients as were allowed, and refuses everybody afterwards.
     """
 
     def __init__(self, jpegs: Sequence[bytes]) -> None:
         self._jpegs = jpegs
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._calls = threading.Semaphore(0)
-        self._ended = False
-        self._thread = threading.Thread(target=self._serve, name="camera", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()  # the thread's; each has one of its own
+        with self._listener(0) as listener:
+            self._port = listener.getsockname()[1]
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/video"
+        return f"http://127.0.0.1:{self._port}/video"
 
     def allow(self, clients: int) -> None:
-        """Take so many calls more."""
-        self._calls.release(clients)
+        """Take so many calls, from now on."""
+        self.close()
+        self._ended = threading.Event()
+        listener = self._listener(self._port)
+        self._thread = threading.Thread(
+            target=self._serve, args=(listener, clients), name="camera", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
-        """End it."""
-        self._ended = True
-        self._calls.release()
-        self._thread.join(5)
-        self._listener.close()
+        """Take no further call."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
 
-    def _serve(self) -> None:
-        while True:
-            self._calls.acquire()
-            if self._ended:
-                return
-            client, _ = self._listener.accept()
-            with client:
+    @staticmethod
+    def _listener(port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        listener.settimeout(0.1)
+        return listener
+
+    def _serve(self, listener: socket.socket, clients: int) -> None:
+        with listener:
+            while clients and not self._ended.is_set():
                 try:
-                    self._send(client)
-                except OSError:
-                    continue  # the pipeline has left
+                    client, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                clients -= 1
+                with client:
+                    try:
+                        self._send(client)
+                    except OSError:
+                        continue  # the pipeline has left
 
     def _send(self, client: socket.socket) -> None:
         client.recv(4096)
@@ -91,7 +103,8 @@ class NetworkCamera:
             jpeg = self._jpegs[number % len(self._jpegs)]
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             client.sendall(head.encode() + jpeg + b"\r\n--f\r\n")
-            time.sleep(0.01)
+            if self._ended.wait(0.01):
+                return
 
 
 class EndlessSource:
@@ -186,7 +199,7 @@ class EndlessSource:
         elif kind == "network":
             text = self._camera.url
             self._camera.allow(2)
-        with closing(open_source(text, SourceConfig(give_up_s=1.0, timeout_s=1.0))) as source:
+        with closing(open_source(text, SourceConfig(give_up_s=1.0))) as source:
             yield from source
 
     def _broken_clip(self) -> Path:
