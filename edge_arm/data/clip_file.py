@@ -101,9 +101,14 @@ def _face_to_json(face: FaceTruth) -> dict[str, Any]:
 
 
 def _require_frames(written: Path, path: Path, num_frames: int) -> None:
-    """OpenCV's writer says nothing when the disk is full, so the file is opened again."""
+    """OpenCV's writer says nothing when the disk is full, so every frame is read again.
+
+    The number in the file's head is what was meant to be written.
+    """
     reader = cv2.VideoCapture(str(written))
-    found = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
+    found = 0
+    while reader.grab():
+        found += 1
     reader.release()
     if found != num_frames:
         raise StorageError(

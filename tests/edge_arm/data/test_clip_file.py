@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_arm.cli.main import app
+from edge_arm.data import clip_file
 from edge_arm.data.clip import ClipConfig, clip_frames
 from edge_arm.data.clip_file import truth_path, write_clip
 from edge_arm.runtime.errors import StorageError, UsageError
@@ -96,3 +98,24 @@ def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
     )
     assert isinstance(result.exception, UsageError)
     assert "got the size 'big', expected width x height" in str(result.exception)
+
+
+def test_a_codec_that_opencv_lacks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(clip_file._CODECS, ".avi", "zzzz")
+    with pytest.raises(StorageError, match=r"could not begin the video .* with the codec zzzz"):
+        write_clip(SMALL, tmp_path / "clip.avi")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_the_disk_had_no_room_for_is_refused(tmp_path: Path) -> None:
+    # The system refuses to let a file of this process grow, as a full disk would.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"came out with \d+ frames, expected 10: the disk"):
+            write_clip(SMALL, tmp_path / "clip.avi")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
