@@ -145,10 +145,10 @@ def _cut(image_hwc: Uint8Array, box: CropBox) -> Uint8Array:
     left_in, top_in = min(max(box.x, 0), width - 1), min(max(box.y, 0), height - 1)
     right_in, bottom_in = max(min(right, width), left_in + 1), max(min(bottom, height), top_in + 1)
     inside = image_hwc[top_in:bottom_in, left_in:right_in]
-    over = (top_in - box.y, bottom - bottom_in, left_in - box.x, right - right_in)
-    if not any(side > 0 for side in over):
+    above, below = max(top_in - box.y, 0), max(bottom - bottom_in, 0)
+    before, behind = max(left_in - box.x, 0), max(right - right_in, 0)
+    if above + below + before + behind == 0:
         return inside
-    padded = cv2.copyMakeBorder(
-        inside, *(max(side, 0) for side in over), borderType=cv2.BORDER_REPLICATE
+    return np.asarray(
+        cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE), np.uint8
     )
-    return np.asarray(padded, np.uint8)

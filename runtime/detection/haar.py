@@ -1,7 +1,7 @@
 """Faces by OpenCV's cascade of Haar features (Viola and Jones, 2001): no file to fetch, no GPU.
 
-It finds faces that look into the camera, upright within about 20 degrees. The scale step, the
-votes and the smallest score were chosen on faces put onto textures (docs/log.md).
+It finds faces that look into the camera, upright within about 20 degrees. Which of OpenCV's
+cascades it is, and how it is asked, was chosen on faces put onto textures (docs/log.md).
 
 Shapes: H, W picture height and width.
 """
@@ -22,14 +22,21 @@ from edge_arm.runtime.errors import BackendUnavailableError, UsageError
 from edge_arm.runtime.preprocess import Uint8Array
 
 CASCADE_NAME = "haarcascade_frontalface_alt2.xml"
+"""Of 320 faces on textures it finds 92 %, with 0.04 false ones per picture; in the same time
+haarcascade_frontalface_default.xml finds 87 %, with 0.23."""
+
 _DEBIAN_FOLDER = Path("/usr/share/opencv4/haarcascades")  # package opencv-data, JetPack's too
 _WINDOW_PX = 24
 """Side of the smallest face that a cascade can know."""
 
 _SCALE_STEP = 1.2
 _MIN_VOTES = 2
+"""Steps of 1.1 and three votes find 1 % more, for 1.6 times the time and twice the false ones; the
+labels of what is found are as right."""
+
 _MIN_SCORE = 55.0
-"""Of the default cascade; another one's scores have another scale, so they have no limit."""
+"""More than half of what it found wrongly lay below, and none of the faces. The scores of another
+cascade have another scale, so it gets no limit from us."""
 
 
 class HaarDetector:
