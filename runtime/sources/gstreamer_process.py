@@ -37,6 +37,7 @@ PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-go
 """Of Debian, Ubuntu and JetPack."""
 
 _FILE_ELEMENTS = frozenset({"filesrc", "multifilesrc", "splitmuxsrc", "imagesequencesrc"})
+_ERRORS = ("ERROR", "Error generated", "(Argus) Error")
 _PIPE_BYTES = 1 << 20
 _KEPT_LINES = 40
 _LOOK_UP_S = 0.1
@@ -71,6 +72,8 @@ class GStreamerProcess:
                 f"install it (sudo apt-get install {PACKAGES})"
             )
         self._timeout_s = config.timeout_s
+        # NVIDIA's camera source ends its stream, with exit status 0, when the camera fails.
+        self._finite = reads_files(words) or any(word.startswith("num-buffers=") for word in words)
         self._stopped = stopped
         self._silent = False
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -116,7 +119,7 @@ class GStreamerProcess:
         if self._stopped.is_set():
             return Gone("nobody wants frames any more", ended=True)
         reason = self._why_it_stopped()
-        return Gone(reason, ended=self._process.returncode == 0)
+        return Gone(reason, ended=self._finite and self._process.returncode == 0)
 
     def close(self) -> None:
         """End the process and everything that it started."""
@@ -260,8 +263,8 @@ def _typed(words: list[str]) -> str:
 
 
 def _telling_line(said: tuple[str, ...]) -> str:
-    """The line that says why: GStreamer's first error, else the last one that is no progress."""
+    """The line that says why: the first error, else the last line that is no progress."""
     for line in said:
-        if line.startswith("ERROR") or "erroneous pipeline" in line:
+        if line.startswith(_ERRORS) or "erroneous pipeline" in line:
             return line
     return next((line for line in reversed(said) if not line.endswith("...")), "")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def _config(**limits: float) -> SourceConfig:
 
 
 def test_frames_of_a_pipeline_come_with_its_rate(stand_in: Path, outcome: Callable) -> None:
-    with open_source("gst:caps sleep=0.2 frames=3 exit=0", _config()) as source:
+    with open_source("gst:num-buffers=3 caps sleep=0.2 frames=3 exit=0", _config()) as source:
         assert (source.live, source.frames_per_s) == (True, 20.0)
         result = outcome(source)
     assert result.numbers == [0, 1, 2]
@@ -120,13 +121,16 @@ def test_frames_of_a_pipeline_come_with_its_rate(stand_in: Path, outcome: Callab
 def test_what_the_pipeline_prints_does_not_get_between_the_frames(
     stand_in: Path, outcome: Callable
 ) -> None:
-    text = "gst:say=GST_ARGUS caps sleep=0.2 frames=1 say=CONSUMER frames=1 exit=0"
+    text = "gst:num-buffers=2 say=GST_ARGUS caps sleep=0.2 frames=1 say=CONSUMER frames=1 exit=0"
     with open_source(text, _config()) as source:
         assert outcome(source).numbers == [0, 1]
 
 
 def test_a_pipeline_that_dies_is_started_again(stand_in: Path, outcome: Callable) -> None:
-    text = "gst:caps sleep=0.2 frames=2 again=exit=0 'say=ERROR: the sensor fell off' exit=3"
+    text = (
+        "gst:num-buffers=4 caps sleep=0.2 frames=2 again=exit=0 "
+        "'say=ERROR: the sensor fell off' exit=3"
+    )
     with open_source(text, _config()) as source:
         result = outcome(source)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
@@ -135,10 +139,19 @@ def test_a_pipeline_that_dies_is_started_again(stand_in: Path, outcome: Callable
     assert all(_group_is_gone(leader) for leader in _process_ids(stand_in))
 
 
+def test_a_camera_whose_pipeline_just_ends_is_lost(stand_in: Path, outcome: Callable) -> None:
+    text = "gst:caps sleep=0.2 frames=2 'say=Error generated: no capture' say=other exit=0"
+    with open_source(text, _config()) as source:
+        result = outcome(islice(source, 6))  # it would come back for ever
+    assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
+    assert "exit status 0: Error generated: no capture" in result.events[0].reason
+    assert result.numbers == [0, 1, 2, 3]
+
+
 def test_a_pipeline_that_stalls_is_ended_and_started_again(
     stand_in: Path, outcome: Callable
 ) -> None:
-    text = "gst:deaf caps sleep=0.2 frames=2 again=exit=0 sleep=30"
+    text = "gst:num-buffers=4 deaf caps sleep=0.2 frames=2 again=exit=0 sleep=30"
     start = time.monotonic()
     with open_source(text, _config(timeout_s=0.6)) as source:
         result = outcome(source)
@@ -184,7 +197,10 @@ def test_too_large_frames_are_refused_before_they_are_read(stand_in: Path) -> No
 def test_frames_that_change_their_size_start_the_pipeline_again(
     stand_in: Path, outcome: Callable
 ) -> None:
-    text = "gst:caps sleep=0.2 frames=1 again=exit=0 caps=20x8 sleep=0.3 frames=5 sleep=60"
+    text = (
+        "gst:num-buffers=2 caps sleep=0.2 frames=1 again=exit=0 "
+        "caps=20x8 sleep=0.3 frames=5 sleep=60"
+    )
     with open_source(text, _config()) as source:
         result = outcome(source)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
