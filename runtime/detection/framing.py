@@ -21,6 +21,10 @@ from edge_arm.runtime.detection.detection_config import HAAR
 from edge_arm.runtime.detection.detector import FaceDetector, FoundFace
 from edge_arm.runtime.preprocess import Uint8Array, resize_face
 
+_PADDED_AT_MOST_PX = 2048
+"""Longer side of a crop that reaches over the edge; a larger one is reduced before it is padded,
+far above what any model takes."""
+
 
 @dataclass(frozen=True)
 class FaceFraming:
@@ -145,10 +149,17 @@ def _cut(image_hwc: Uint8Array, box: CropBox) -> Uint8Array:
     left_in, top_in = min(max(box.x, 0), width - 1), min(max(box.y, 0), height - 1)
     right_in, bottom_in = max(min(right, width), left_in + 1), max(min(bottom, height), top_in + 1)
     inside = image_hwc[top_in:bottom_in, left_in:right_in]
-    above, below = max(top_in - box.y, 0), max(bottom - bottom_in, 0)
-    before, behind = max(left_in - box.x, 0), max(right - right_in, 0)
-    if above + below + before + behind == 0:
+    over = (top_in - box.y, bottom - bottom_in, left_in - box.x, right - right_in)
+    if max(over) <= 0:
         return inside
+    # A huge face cut loosely would be padded to many times its picture.
+    shrink = max(box.width, box.height) / _PADDED_AT_MOST_PX
+    if shrink > 1:
+        rows, columns = (max(round(side / shrink), 1) for side in inside.shape[:2])
+        inside = np.asarray(
+            cv2.resize(inside, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8
+        )
+    above, below, before, behind = (max(round(side / max(shrink, 1)), 0) for side in over)
     return np.asarray(
         cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE), np.uint8
     )

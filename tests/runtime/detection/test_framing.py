@@ -90,6 +90,18 @@ def test_a_crop_beside_the_picture_is_its_edge(place: tuple[int, int]) -> None:
     assert (crops == 77).all()
 
 
+def test_a_huge_face_cut_loosely_is_not_padded_to_gigabytes() -> None:
+    """The crop would be 40,000 x 40,000 pixels, 4.8 GB."""
+    picture = np.full((2000, 2000, 3), 20, np.uint8)
+    picture[:, 1000:] = 220
+    loose = FaceFraming("x", left=0.475, top=0.475, width=0.05, height=0.05)
+    start = time.process_time()
+    (crop,) = crops_of(picture, [_found(0, 0, 2000, 2000)], loose, 64)
+    assert time.process_time() - start < 2.0
+    assert (crop[:, :31] == 20).all()
+    assert (crop[:, 33:] == 220).all()
+
+
 def test_no_faces_are_no_crops() -> None:
     found, crops = faces_in(np.zeros((50, 50, 3), np.uint8), detector_factory()(), WHOLE, 32)
     assert found == ()
