@@ -50,6 +50,7 @@ def with_framings(
 
     Raises:
         ImageError: if a picture cannot be read.
+        UsageError: see `measured_framing`.
         BundleError, StorageError: see `bundle_with_framing`.
     """
     from edge_arm.runtime.detection.detection_config import HAAR

@@ -72,6 +72,8 @@ def stored_framings(bundle: Bundle) -> tuple[FaceFraming, ...]:
 def bundle_with_framing(bundle: Bundle, framing: FaceFraming) -> Bundle:
     """Keep a framing; an earlier one of the same detector is replaced.
 
+    A file that cannot be read is replaced as a whole, since its own message says to calibrate again.
+
     Args:
         bundle: that gets it.
         framing: measured.
@@ -80,10 +82,15 @@ def bundle_with_framing(bundle: Bundle, framing: FaceFraming) -> Bundle:
         The bundle as it is now.
 
     Raises:
-        BundleError: see `stored_framings`.
+        BundleError: if the bundle is gone or its manifest cannot be read.
         StorageError: if the operating system refuses the write.
     """
-    others = [item for item in stored_framings(bundle) if item.detector != framing.detector]
+    try:
+        stored = stored_framings(bundle)
+    except BundleError as error:
+        _log.warning("the framings of an earlier calibration are replaced: %s", error)
+        stored = ()
+    others = [item for item in stored if item.detector != framing.detector]
     framings = sorted([*others, framing], key=lambda item: item.detector)
     value = {
         "schema_version": SCHEMA_VERSION,

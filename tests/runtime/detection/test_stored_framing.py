@@ -107,3 +107,13 @@ def test_a_file_that_does_not_hold_together_is_refused(
 ) -> None:
     with pytest.raises(BundleError, match=r"does not hold together \(.*expected measured framings"):
         stored_framings(_with(bundle, change))
+
+
+def test_measuring_again_mends_a_file_that_cannot_be_read(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = _with(bundle, lambda value: value["framings"][0].pop("left"))
+    with caplog.at_level(logging.WARNING):
+        mended = bundle_with_framing(damaged, YUNET)
+    assert stored_framings(mended) == (YUNET,)
+    assert "the framings of an earlier calibration are replaced: '" in caplog.text
