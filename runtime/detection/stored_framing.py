@@ -72,7 +72,7 @@ def stored_framings(bundle: Bundle) -> tuple[FaceFraming, ...]:
 def bundle_with_framing(bundle: Bundle, framing: FaceFraming) -> Bundle:
     """Keep a framing; an earlier one of the same detector is replaced.
 
-    A file that cannot be read is replaced as a whole, since its own message says to calibrate again.
+    A file that cannot be read is replaced as a whole: its own message says to calibrate again.
 
     Args:
         bundle: that gets it.
