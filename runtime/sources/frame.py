@@ -66,7 +66,7 @@ class SourceEvent:
 
 
 class FrameSource(Protocol):
-    """Frames in order, each once. Use it as a context manager; iterate over it once.
+    """Frames in order, each once. Close it (`contextlib.closing`); iterate over it once.
 
     Iterating raises only what ends the source: DataError for one that gave no frame at all.
     """

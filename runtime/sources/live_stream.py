@@ -102,7 +102,10 @@ class LiveStream:
         self._connect = connect
         self._config = config
         self._closed = Event()
+        # The reading thread's; whoever takes frames looks at the first alone.
         self._lost = False
+        self._lost_since_s = 0.0
+        self._pause_s = _FIRST_PAUSE_S
         self._failure: BaseException | None = None
         self._frames = NewestFrames(name, config.waiting_frames)
         connection = connect(self._closed)
@@ -169,7 +172,7 @@ class LiveStream:
             frame.number,
             0,
             frame.time_s,
-            f"{self.name!r} answers again",
+            self._answers_again(),
         )
 
     def _silence(self) -> str:
@@ -179,61 +182,59 @@ class LiveStream:
         )
 
     def _read_to_the_end(self, connection: Connection) -> None:
-        """What the thread does; the only place where the connection is used."""
+        """What the thread does; the only place where connections are used."""
         try:
-            self._read(connection)
+            open_connection: Connection | None = connection
+            while open_connection is not None:
+                gone = self._frames_of(open_connection)
+                open_connection = None if gone.ended else self._connected_again(gone.reason)
         except BaseException as error:  # a thread has nobody to raise to: the consumer does it
             self._failure = error
         finally:
             self._frames.finish()
 
-    def _read(self, connection: Connection | None) -> None:
+    def _frames_of(self, connection: Connection) -> Gone:
+        """Read a connection until it is gone, and close it."""
         broken = 0
-        lost_since_s: float | None = None
-        pause_s = _FIRST_PAUSE_S
-        reason = ""
         try:
             while not self._closed.is_set():
-                if connection is None:
-                    assert lost_since_s is not None
-                    if time.monotonic() - lost_since_s + pause_s > self._config.give_up_s:
-                        self._frames.put_event(EventKind.LOST, self._given_up(reason))
-                        return
-                    if self._closed.wait(pause_s):
-                        return
-                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                    try:
-                        connection = self._connect(self._closed)
-                    except DataError as error:
-                        reason = str(error)
-                    continue
                 reading = connection.read()
-                if isinstance(reading, Gone):
-                    reason = reading.reason
-                    broken = 0  # failures that end in a loss are the loss
-                    if lost_since_s is None and not reading.ended:
-                        lost_since_s = time.monotonic()
-                        self._lost = True
-                        self._frames.put_event(EventKind.LOST, self._lost_because(reason))
-                    connection.close()  # may take its time, so the loss is told first
-                    connection = None
-                    if reading.ended:
-                        return
-                elif isinstance(reading, Broken):
+                if isinstance(reading, Gone):  # failures that end in a loss are the loss
+                    if not (reading.ended or self._lost):
+                        # Told before closing, which may take its time.
+                        self._lost, self._lost_since_s = True, time.monotonic()
+                        self._frames.put_event(EventKind.LOST, self._lost_because(reading.reason))
+                    return reading
+                if isinstance(reading, Broken):
                     broken += 1
-                else:
-                    if lost_since_s is not None:
-                        self._frames.put_event(
-                            EventKind.RECONNECTED, f"{self.name!r} answers again"
-                        )
-                        lost_since_s, pause_s, self._lost = None, _FIRST_PAUSE_S, False
-                    if broken:
-                        self._frames.put_event(EventKind.BROKEN, self._broken(broken), broken)
-                        broken = 0
-                    self._frames.put(reading)
+                    continue
+                if self._lost:
+                    self._lost, self._pause_s = False, _FIRST_PAUSE_S
+                    self._frames.put_event(EventKind.RECONNECTED, self._answers_again())
+                if broken:
+                    self._frames.put_event(EventKind.BROKEN, self._broken(broken), broken)
+                    broken = 0
+                self._frames.put(reading)
         finally:
-            if connection is not None:
-                connection.close()
+            connection.close()
+        return Gone("nobody wants frames any more", ended=True)
+
+    def _connected_again(self, reason: str) -> Connection | None:
+        """Open the source again; None if it is given up or nobody wants frames any more."""
+        while True:
+            if time.monotonic() - self._lost_since_s + self._pause_s > self._config.give_up_s:
+                self._frames.put_event(EventKind.LOST, self._given_up(reason))
+                return None
+            if self._closed.wait(self._pause_s):
+                return None
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            try:
+                return self._connect(self._closed)
+            except DataError as error:
+                reason = str(error)
+
+    def _answers_again(self) -> str:
+        return f"{self.name!r} answers again"
 
     def _lost_because(self, reason: str) -> str:
         return (

@@ -24,6 +24,9 @@ from edge_arm.runtime.sources.source_config import SourceConfig
 MOST_THREADS = 4
 """More only keep more decoded pictures in memory: finding faces takes longer than decoding."""
 
+AHEAD_BYTES = 256 << 20
+"""Of decoded pictures that wait: three of 24 megapixels, or one of 100."""
+
 _BYTES_PER_PIXEL = 16
 """No format needs more without compression (four channels of 32 bits)."""
 _HEADER_BYTES = 1 << 24
@@ -74,10 +77,11 @@ class PictureSource:
         pending: deque[tuple[int, Path, Future[Uint8Array]]] = deque()
         first_failure: ImageError | None = None
         readable = 0
+        ahead = 1  # until it is known how large these pictures are
         pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         try:
             while not self._closed.is_set():
-                while len(pending) < 2 * threads and (item := next(numbered, None)) is not None:
+                while len(pending) < ahead and (item := next(numbered, None)) is not None:
                     number, path = item
                     future = pool.submit(read_picture, path, self._config.max_pixels)
                     pending.append((number, path, future))
@@ -91,6 +95,7 @@ class PictureSource:
                     yield SourceEvent(EventKind.BROKEN, str(path), number, 1, 0.0, str(error))
                     continue
                 readable += 1
+                ahead = max(1, min(2 * threads, AHEAD_BYTES // image_hwc.nbytes))
                 yield Frame(str(path), number, 0.0, image_hwc)
         finally:
             for _, _, future in pending:

@@ -126,9 +126,8 @@ class VideoFile:
             if not grabbed:
                 failing_since = time.perf_counter() if failed_grabs == 0 else failing_since
                 failed_grabs += 1
-                left = announced - number if self._counts_frames else 0
                 if (
-                    failed_grabs >= min(max(left, 0) + _TRIES_BEYOND, _MOST_TRIES)
+                    failed_grabs >= min(max(announced - number, 0) + _TRIES_BEYOND, _MOST_TRIES)
                     or time.perf_counter() - failing_since > _MOST_TRIES_S
                 ):
                     break

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_arm.runtime.errors import DataError, ImageError
+from edge_arm.runtime.sources import pictures
 from edge_arm.runtime.sources.frame import EventKind, Frame
 from edge_arm.runtime.sources.picture_list import pictures_of_folder, pictures_of_pattern
 from edge_arm.runtime.sources.pictures import PictureSource, read_picture
@@ -126,6 +127,19 @@ def test_few_pictures_are_decoded_ahead(tmp_path: Path) -> None:
         assert item.number == 10
         assert last == 9
         raise StopIteration
+
+
+def test_large_pictures_are_not_decoded_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [_picture(tmp_path / f"{i:03}.png") for i in range(10)]
+    monkeypatch.setattr(pictures, "AHEAD_BYTES", 8 * 12 * 3)  # one of these
+    frames = iter(_source(paths, workers=4))
+    next(frames)
+    next(frames)
+    for path in paths[3:]:  # the third may be on its way
+        path.unlink()
+    assert [type(item) is Frame for item in frames] == [True, *[False] * 7]
 
 
 def test_a_folder_is_read_with_what_is_below_it(tmp_path: Path) -> None:

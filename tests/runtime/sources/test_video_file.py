@@ -133,6 +133,20 @@ def test_a_long_broken_part_is_not_taken_for_the_end(
     assert result.accounted() == list(range(120))
 
 
+def test_a_long_broken_part_of_a_matroska_is_not_taken_for_the_end(
+    tmp_path: Path, make_video: Callable, outcome: Callable
+) -> None:
+    path = make_video(tmp_path / "a.mkv", "mp4v", count=120)
+    content = bytearray(path.read_bytes())
+    for place in _places(bytes(content), VOP_START)[40:80]:  # the blocks around them stay
+        content[place : place + 8] = bytes(8)
+    path.write_bytes(content)
+    with _open(path) as video:
+        result = outcome(video)
+    assert [(event.number, event.count) for event in result.events] == [(40, 40)]
+    assert result.accounted() == list(range(120))
+
+
 def test_the_tail_of_an_avi_that_was_cut_off_is_counted(
     tmp_path: Path, make_video: Callable, outcome: Callable
 ) -> None:
