@@ -83,7 +83,8 @@ class AnnotatedVideo:
         Raises:
             StorageError: if the disk is full; the file is gone then.
         """
-        picture = _even(cv2.cvtColor(annotated(result, self._labels), cv2.COLOR_RGB2BGR))
+        bgr = cv2.cvtColor(annotated(result, self._labels), cv2.COLOR_RGB2BGR)
+        picture = _even(bgr.astype(np.uint8, copy=False))
         if self._writer is None:
             height, width = picture.shape[:2]
             self._size = (width, height)

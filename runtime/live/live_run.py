@@ -18,8 +18,9 @@ from edge_arm.runtime.errors import DataError, UsageError
 from edge_arm.runtime.live.annotated_output import annotated_output
 from edge_arm.runtime.live.answering import Classifier
 from edge_arm.runtime.live.frame_result import FrameResult
-from edge_arm.runtime.live.json_lines import JsonLines, RunHeader
+from edge_arm.runtime.live.json_lines import JsonLines
 from edge_arm.runtime.live.pipeline import PipelineConfig, classified_frames
+from edge_arm.runtime.live.run_header import RunHeader
 from edge_arm.runtime.live.run_summary import RunSummary, RunTally
 from edge_arm.runtime.live.window import Window
 from edge_arm.runtime.sources.frame import EventKind, FrameSource, SourceEvent

@@ -17,12 +17,14 @@ import pytest
 from expression_bundle import expression_bundle
 
 from edge_arm.cli.main import main
-from edge_arm.data.clip import ClipConfig, FaceTruth, clip_frames
+from edge_arm.data.clip import ClipConfig, ClipFrame, FaceTruth, clip_frames
 from edge_arm.data.clip_file import write_clip
 from edge_arm.runtime.crop import CropBox
 
-CLIPS = tuple(ClipConfig(640, 480, 5.0, 4.0, 3, seed) for seed in (1, 2))
-"""Sixty people-frames each; both with every label of neutral and three to four more."""
+CLIPS = tuple(ClipConfig(640, 480, 5.0, 4.0, 3, seed) for seed in (0, 7))
+"""Of several, the two that this model finds hardest. Sixty faces each."""
+PHOTO = ClipConfig(640, 480, 2.0, 4.0, 3, 14)
+"""Its last frame: three people, three expressions."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     for config, path in zip(CLIPS, paths, strict=True):
         write_clip(config, path)
     return paths
+
+
+@pytest.fixture(scope="module")
+def photo() -> ClipFrame:
+    return list(clip_frames(PHOTO))[-1]
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def test_faces_of_generated_clips_are_found_and_labelled(
                     right += face["label"] == truth.label
         tracks_of_people += sum(len(numbers) for numbers in tracks.values())
     assert whole >= 100
-    # Seen: 0.98 and 0.97; the limits leave room for another OpenCV.
+    # Seen: 1.00 and 0.93; the limits leave room for another OpenCV.
     assert found / whole >= 0.93
     assert right / settled >= 0.88
     assert boxes - found <= 0.05 * whole
@@ -140,12 +147,12 @@ def test_the_annotated_clip_has_every_frame_and_marks_every_face(
 
 
 def test_a_photograph_of_a_face_is_labelled(
-    run: Runner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: Runner, photo: ClipFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    photo = tmp_path / "a photo 顔.png"
-    image_hwc, truths = next(iter(clip_frames(CLIPS[1])))
-    photo.write_bytes(cv2.imencode(".png", image_hwc[:, :, ::-1])[1].tobytes())
-    ran = run(photo, "--annotate", tmp_path / "out.jpg")
+    path = tmp_path / "a photo 顔.png"
+    image_hwc, truths = photo
+    path.write_bytes(cv2.imencode(".png", image_hwc[:, :, ::-1])[1].tobytes())
+    ran = run(path, "--annotate", tmp_path / "out.jpg")
     assert ran.status == 0, ran.stderr
     start, frame, end = ran.lines
     assert (start["model"], start["precision"]) == ("model.fp32.onnx", "fp32")
@@ -154,6 +161,7 @@ def test_a_photograph_of_a_face_is_labelled(
     assert all(face["track"] is None for face in frame["faces"])
     labels = [face["label"] for truth in truths if (face := face_at(truth, frame)) is not None]
     assert labels == [truth.label for truth in truths]
+    assert len(set(labels)) == 3
     assert (end["frames"], end["faces"]) == (1, len(truths))
     assert (tmp_path / "out.jpg").is_file()
     # Said in one line, and why.
@@ -274,9 +282,9 @@ def test_one_missing_source_of_several_is_status_2_and_the_others_run(
 
 
 def test_thousands_of_faces_in_one_picture_are_all_labelled(
-    run: Runner, clips: tuple[Path, ...], tmp_path: Path
+    run: Runner, photo: ClipFrame, tmp_path: Path
 ) -> None:
-    image_hwc, truths = next(iter(clip_frames(CLIPS[1])))
+    image_hwc, truths = photo
     box = max((truth.box for truth in truths), key=lambda box: box.width)
     margin = box.width // 4
     face = image_hwc[
@@ -291,7 +299,7 @@ def test_thousands_of_faces_in_one_picture_are_all_labelled(
     )
     assert ran.status == 0, ran.stderr
     (frame,) = ran.frames
-    assert len(frame["faces"]) >= 2000  # of 2,116
+    assert len(frame["faces"]) >= 1800  # of 2,116
     assert {face["label"] for face in frame["faces"]} <= set(ran.lines[0]["labels"])
 
 
