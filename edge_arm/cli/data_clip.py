@@ -43,6 +43,6 @@ def _sides(size: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size.strip())
     if match is None:
         raise UsageError(
-            f"got the size {size!r}, expected width x height in pixels such as 640x480"
+            f"got the size {size!r}, expected width x height in pixels; write --size 640x480"
         )
     return int(match[1]), int(match[2])

@@ -28,6 +28,7 @@ from edge_arm.runtime.errors import UsageError
 Uint8Array = npt.NDArray[np.uint8]
 
 SMALLEST_FACE_PX = 48
+LARGEST_SIDE_PX = 8192
 # Larger ones are enlarged: nobody sees a difference, and drawings take memory by their area.
 _LARGEST_DRAWN_PX = 256
 # A person's part of the frame in sides of the aligned face: hair and shoulders need room too.
@@ -72,6 +73,11 @@ class ClipConfig:
             raise UsageError(
                 f"got transitions of {self.transition_s:g} s and noise of {self.noise:g}, expected "
                 "0 to 5 s and 0 to 50 grey levels; choose others"
+            )
+        if max(self.width, self.height) > LARGEST_SIDE_PX:
+            raise UsageError(
+                f"got frames of {self.width} x {self.height} pixels, expected sides of at most "
+                f"{LARGEST_SIDE_PX}; choose smaller frames"
             )
         if self.faces < 0 or self.width < 2 or self.height < 2 or not self._fits():
             raise UsageError(

@@ -178,6 +178,7 @@ def test_two_frames_of_the_same_room_differ_by_noise_and_light_alone() -> None:
             "got 20 faces in frames of 160 x 480 .* room for faces of 48",
         ),
         ({"faces": -1}, "got -1 faces"),
+        ({"width": 99_998}, "got frames of 99998 x 480 pixels, expected sides of at most 8192"),
         ({"seconds": 0.0}, "got 0 s at 30 frames per second, expected more than 0 s"),
         ({"frames_per_s": 2000.0}, "at 2000 frames per second"),
         ({"seed": -1}, "got seed -1, expected 0 or more"),
