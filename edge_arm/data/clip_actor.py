@@ -21,6 +21,17 @@ _STRENGTHS = (0.85, 0.92, 1.0)
 _HOLD_S = (1.6, 3.2)
 _BLINK_S = 0.16
 _BETWEEN_BLINKS_S = (2.5, 5.0)
+# Periods of what moves to and fro, in seconds; each person's differ a little.
+_PERIODS_S = {
+    "wander x": 5.3,
+    "step x": 3.1,
+    "wander y": 4.1,
+    "step y": 2.3,
+    "near": 6.7,
+    "tilt": 3.7,
+    "tremor x": 0.31,
+    "tremor y": 0.23,
+}
 # Away from the place, out of the frame, and back.
 _WALK_S, _AWAY_S = 1.1, 0.8
 _SHORTEST_WITH_A_WALK_S = 8.0
@@ -101,10 +112,11 @@ class Actor:
         self._segments = _segments(seconds, transition_s, rng)
         self._starts = [segment.start_s for segment in self._segments]
         self._blinks = np.cumsum(rng.uniform(*_BETWEEN_BLINKS_S, int(seconds / 2.5) + 2)).tolist()
-        self._phases = rng.uniform(0.0, 2.0 * math.pi, 8).tolist()
-        self._periods_s = (
-            rng.uniform(0.8, 1.25, 8) * (5.3, 3.1, 4.1, 2.3, 6.7, 3.7, 0.31, 0.23)
-        ).tolist()
+        count = len(_PERIODS_S)
+        phases = rng.uniform(0.0, 2.0 * math.pi, count).tolist()
+        self._phases = dict(zip(_PERIODS_S, phases, strict=True))
+        periods_s = (rng.uniform(0.8, 1.25, count) * list(_PERIODS_S.values())).tolist()
+        self._periods_s = dict(zip(_PERIODS_S, periods_s, strict=True))
         self._leaves_s = math.inf
         if place.exit_x is not None and seconds >= _SHORTEST_WITH_A_WALK_S:
             # Those at the left go in the first half of the clip, those at the right in the second.
@@ -115,20 +127,20 @@ class Actor:
     def position(self, time_s: float) -> Position:
         """Where the face is."""
         place = self._place
-        wide = 0.7 * self._wave(0, time_s) + 0.3 * self._wave(1, time_s)
-        high = 0.7 * self._wave(2, time_s) + 0.3 * self._wave(3, time_s)
-        face_px = place.face_px * (0.86 + 0.14 * self._wave(4, time_s))
+        wide = 0.7 * self._wave("wander x", time_s) + 0.3 * self._wave("step x", time_s)
+        high = 0.7 * self._wave("wander y", time_s) + 0.3 * self._wave("step y", time_s)
+        face_px = place.face_px * (0.86 + 0.14 * self._wave("near", time_s))
         # Nobody holds still: a tremor of less than a hundredth of the face.
         tremor = 0.006 * face_px
-        x = place.x + place.sway_x * wide + tremor * self._wave(6, time_s)
-        y = place.y + place.sway_y * high + tremor * self._wave(7, time_s)
+        x = place.x + place.sway_x * wide + tremor * self._wave("tremor x", time_s)
+        y = place.y + place.sway_y * high + tremor * self._wave("tremor y", time_s)
         if place.exit_x is not None:
             x += (place.exit_x - x) * self._walked(time_s)
-        return Position(x, y, face_px, 3.5 * self._wave(5, time_s))
+        return Position(x, y, face_px, 3.5 * self._wave("tilt", time_s))
 
     def brightness(self, time_s: float) -> float:
         """Of the light on this person, about 1: they move through a room with several lamps."""
-        return 1.0 + 0.05 * self._wave(1, 0.7 * time_s)
+        return 1.0 + 0.05 * self._wave("step x", 0.7 * time_s)
 
     def showing(self, time_s: float) -> Showing:
         """What the face shows."""
@@ -141,14 +153,15 @@ class Actor:
             label = segment.label if share >= 0.5 else before.label
             step = math.floor(share * _STEPS + 0.5) / _STEPS
             return Showing(_between(before, segment, step), label, True)
-        strength = _STRENGTHS[int(1.4999 * (1.0 + self._wave(4, 3.0 * time_s)))]
+        strength = _STRENGTHS[int(1.4999 * (1.0 + self._wave("near", 3.0 * time_s)))]
         units = segment.units.scaled(strength)
         units = units.strongest(ActionUnits(au43=self._blink(time_s)))
         expression = Expression(units, segment.asymmetry, segment.gaze_x)
         return Showing(expression, segment.label, False)
 
-    def _wave(self, number: int, time_s: float) -> float:
-        return math.sin(2.0 * math.pi * time_s / self._periods_s[number] + self._phases[number])
+    def _wave(self, name: str, time_s: float) -> float:
+        """-1..1."""
+        return math.sin(2.0 * math.pi * time_s / self._periods_s[name] + self._phases[name])
 
     def _walked(self, time_s: float) -> float:
         """0 at the place, 1 out of the frame."""
