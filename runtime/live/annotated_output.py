@@ -1,7 +1,8 @@
 """Where annotated frames go: what a source is decides what `--annotate OUT` means.
 
 A picture becomes a picture, a folder a folder with the same names, a video or camera a video; an
-existing folder takes a file of the source's name. No file that is read is ever written.
+existing folder takes a file of the source's name. No file that is read is ever written, and none
+is written for two sources.
 """
 
 from __future__ import annotations
@@ -33,8 +34,29 @@ class AnnotatedOutput(Protocol):
         ...
 
 
+class WrittenNames:
+    """Which source each annotated file of a run is of."""
+
+    def __init__(self) -> None:
+        self._sources: dict[Path, str] = {}
+
+    def claim(self, path: Path, source: str) -> Path:
+        """The path, if no other source has it.
+
+        Raises:
+            UsageError: naming the two.
+        """
+        earlier = self._sources.setdefault(path, source)
+        if earlier != source:
+            raise UsageError(
+                f"{str(path)!r} would be written for {earlier!r} and again for {source!r}, "
+                "expected a name for each; run them one by one, each with its own --annotate"
+            )
+        return path
+
+
 def annotated_output(
-    out: Path, source: FrameSource, labels: LabelSet, *, alone: bool
+    out: Path, source: FrameSource, labels: LabelSet, *, alone: bool, names: WrittenNames
 ) -> AnnotatedOutput:
     """The place for a source's annotated frames; what can be checked now is checked now.
 
@@ -43,6 +65,7 @@ def annotated_output(
         source: whose frames.
         labels: of the model.
         alone: whether it is the only source; if not, `out` is a folder for all of them.
+        names: of the whole run.
 
     Raises:
         UsageError: for a name of the wrong kind, or one that is read from.
@@ -50,12 +73,12 @@ def annotated_output(
     """
     if isinstance(source, PictureSource):
         target = _target_of_pictures(out, source, alone=alone)
-        return AnnotatedPictures(target, labels)
+        return AnnotatedPictures(lambda name: names.claim(target(name), name), labels)
     path = out
     if not alone or out.is_dir():
         path = out / _video_name(source)
     _refuse_same_file(path, Path(source.name))
-    return AnnotatedVideo(path, labels, source.frames_per_s)
+    return AnnotatedVideo(names.claim(path, source.name), labels, source.frames_per_s)
 
 
 def _target_of_pictures(out: Path, source: PictureSource, *, alone: bool) -> Callable[[str], Path]:

@@ -1,10 +1,11 @@
 """Boxes and labels drawn into a frame, to be read on any background and at any size.
 
 Lines have a dark edge and text has a ground of its own, so neither vanishes in a picture of their
-colour. Text grows with the picture, shrinks and is shortened until it lies inside, and is left out
-where it would cover more than it tells: a face of a few pixels keeps its coloured box alone.
+colour. Text grows with the picture and with the face. It goes above its box, below it or into it,
+wherever it covers no other face and no other text, and is shortened if need be: in a crowd, faces
+of a few pixels keep their coloured box alone.
 
-Shapes: H, W picture height and width.
+Shapes: H, W picture height and width; R rectangles.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.live.frame_result import FrameResult, LabelledFace
@@ -36,9 +39,10 @@ _LIGHT: Color = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Height of a capital: below 8 pixels nobody reads this font.
 _MIN_LETTER_PX = 8
-_LETTER_SHARE = 1 / 36
-_LINE_SHARE = 1 / 320
+_LETTER_SHARE, _LETTER_SHARE_OF_FACE = 1 / 36, 1 / 6
+_LINE_SHARE, _LINE_SHARE_OF_FACE = 1 / 320, 1 / 24
 _MIN_FACE_PX = 20
+_LARGE_FACE_PX = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ class _Text:
     base: int
 
 
+@dataclass(frozen=True)
+class _Rectangle:
+    """Pixels from (left, top) up to but without (right, bottom)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def side(self) -> int:
+        """The shorter one."""
+        return min(self.right - self.left, self.bottom - self.top)
+
+
 def annotated(result: FrameResult, labels: LabelSet) -> Uint8Array:
     """The picture of a frame with its faces marked.
 
@@ -73,35 +92,94 @@ def annotated(result: FrameResult, labels: LabelSet) -> Uint8Array:
         (H, W, 3) uint8 RGB of its own.
     """
     image_hwc = result.frame.image_hwc.copy()
-    # Large faces first, so that a small one before them is not painted over.
-    for face in sorted(result.faces, key=lambda face: -face.box.width * face.box.height):
-        _mark(image_hwc, face, labels)
+    height, width = image_hwc.shape[:2]
+    boxes = [_on_picture(face, width, height) for face in result.faces]
+    for face, box in zip(result.faces, boxes, strict=True):
+        color = _color(face, labels)
+        thickest = min(min(height, width) * _LINE_SHARE, box.side * _LINE_SHARE_OF_FACE)
+        line_px = max(1, round(thickest))
+        for drawn, thickness in ((_DARK, line_px + 2), (color, line_px)):
+            corners = (box.left, box.top), (box.right - 1, box.bottom - 1)
+            cv2.rectangle(image_hwc, *corners, drawn, thickness)
+    taken = _Taken(boxes)
+    for place, (face, box) in enumerate(zip(result.faces, boxes, strict=True)):
+        if box.side >= min(_MIN_FACE_PX, height, width):
+            chosen = _chosen_text(face, box, labels, taken=taken.without(place), picture=image_hwc)
+            if chosen is not None:
+                text, ground = chosen
+                taken.add(ground)
+                _write(image_hwc, text, ground, _color(face, labels))
     return image_hwc
 
 
-def _mark(image_hwc: Uint8Array, face: LabelledFace, labels: LabelSet) -> None:
-    height, width = image_hwc.shape[:2]
-    index = labels.index(face.label)
-    color = _COLORS[index % len(_COLORS)]
-    line_px = max(1, round(min(height, width) * _LINE_SHARE))
-    left, right = _inside(face.box.x, face.box.width, width)
-    top, bottom = _inside(face.box.y, face.box.height, height)
-    for dark, thickness in ((_DARK, line_px + 2), (color, line_px)):
-        cv2.rectangle(image_hwc, (left, top), (right, bottom), dark, thickness)
-    if min(right - left, bottom - top) + 1 < min(_MIN_FACE_PX, height, width):
-        return
-    text = _fitting_text(_wordings(face, labels), width, height)
-    if text is None:
-        return
-    x = min(max(left - line_px, 0), width - text.width)
-    above = top - line_px - text.height
-    y = above if above >= 0 else min(top + line_px, height - text.height)
-    cv2.rectangle(image_hwc, (x, y), (x + text.width - 1, y + text.height - 1), color, cv2.FILLED)
-    margin = max(1, text.height // 6)
+class _Taken:
+    """What no text may cover: faces and the texts before it."""
+
+    def __init__(self, boxes: list[_Rectangle]) -> None:
+        self._rectangles = np.array(
+            [(box.left, box.top, box.right, box.bottom) for box in boxes], np.int64
+        ).reshape(-1, 4)
+
+    def add(self, ground: _Rectangle) -> None:
+        row = [(ground.left, ground.top, ground.right, ground.bottom)]
+        self._rectangles = np.concatenate([self._rectangles, np.array(row, np.int64)])
+
+    def without(self, place: int) -> npt.NDArray[np.int64]:
+        """(R, 4) int64; a text may lie on its own face."""
+        return np.delete(self._rectangles, place, axis=0)
+
+
+def _chosen_text(
+    face: LabelledFace,
+    box: _Rectangle,
+    labels: LabelSet,
+    *,
+    taken: npt.NDArray[np.int64],
+    picture: Uint8Array,
+) -> tuple[_Text, _Rectangle] | None:
+    """The most that can be said of a face without covering anything, and where."""
+    height, width = picture.shape[:2]
+    first: tuple[_Text, _Rectangle] | None = None
+    largest_px = min(min(height, width) * _LETTER_SHARE, box.side * _LETTER_SHARE_OF_FACE)
+    for words in _wordings(face, labels):
+        for letter_px in _shrinking(max(_MIN_LETTER_PX, round(largest_px))):
+            text = _text(words, letter_px)
+            if text.width > width or text.height > height:
+                continue
+            for ground in _grounds(text, box, width, height):
+                first = first or (text, ground)
+                if not _covers(ground, taken):
+                    return text, ground
+    # A large face always has its label, even where faces lie on each other.
+    return first if box.side >= min(_LARGE_FACE_PX, height, width) else None
+
+
+def _grounds(text: _Text, box: _Rectangle, width: int, height: int) -> Iterator[_Rectangle]:
+    """Above the box, below it, in it; those that are on the picture."""
+    left = min(box.left, width - text.width)
+    for top in (box.top - text.height, box.bottom, min(box.top, height - text.height)):
+        if 0 <= top <= height - text.height:
+            yield _Rectangle(left, top, left + text.width, top + text.height)
+
+
+def _covers(ground: _Rectangle, taken: npt.NDArray[np.int64]) -> bool:
+    left, top, right, bottom = taken.T
+    apart = (
+        (ground.left >= right)
+        | (ground.right <= left)
+        | (ground.top >= bottom)
+        | (ground.bottom <= top)
+    )
+    return not bool(apart.all())
+
+
+def _write(image_hwc: Uint8Array, text: _Text, ground: _Rectangle, color: Color) -> None:
+    corners = (ground.left, ground.top), (ground.right - 1, ground.bottom - 1)
+    cv2.rectangle(image_hwc, *corners, color, cv2.FILLED)
     cv2.putText(
         image_hwc,
         text.words,
-        (x + margin, y + text.height - 1 - text.base),
+        (ground.left + max(1, text.height // 6), ground.bottom - 1 - text.base),
         _FONT,
         text.scale,
         _DARK if _is_bright(color) else _LIGHT,
@@ -110,10 +188,17 @@ def _mark(image_hwc: Uint8Array, face: LabelledFace, labels: LabelSet) -> None:
     )
 
 
-def _inside(start: int, length: int, limit: int) -> tuple[int, int]:
-    """First and last pixel of a side, on the picture."""
-    first = min(max(start, 0), limit - 1)
-    return first, max(first, min(start + length, limit) - 1)
+def _on_picture(face: LabelledFace, width: int, height: int) -> _Rectangle:
+    """The part of a box that is in the picture, at least a pixel of its edge."""
+    box = face.box
+    left, top = min(max(box.x, 0), width - 1), min(max(box.y, 0), height - 1)
+    right = max(left + 1, min(box.x + box.width, width))
+    bottom = max(top + 1, min(box.y + box.height, height))
+    return _Rectangle(left, top, right, bottom)
+
+
+def _color(face: LabelledFace, labels: LabelSet) -> Color:
+    return _COLORS[labels.index(face.label) % len(_COLORS)]
 
 
 def _wordings(face: LabelledFace, labels: LabelSet) -> tuple[str, ...]:
@@ -124,17 +209,6 @@ def _wordings(face: LabelledFace, labels: LabelSet) -> tuple[str, ...]:
     sure = f"{name} {round(100 * face.probabilities[index])}%"
     whole = sure if face.track is None else f"#{face.track} {sure}"
     return (whole, sure, name, name[:3])
-
-
-def _fitting_text(wordings: tuple[str, ...], width: int, height: int) -> _Text | None:
-    """The most that can be said inside a picture of this size, as large as it goes."""
-    wanted_px = max(_MIN_LETTER_PX, round(min(height, width) * _LETTER_SHARE))
-    for words in wordings:
-        for letter_px in _shrinking(wanted_px):
-            text = _text(words, letter_px)
-            if text.width <= width and text.height <= height:
-                return text
-    return None
 
 
 def _shrinking(letter_px: int) -> Iterator[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 from edge_arm.runtime.errors import DataError, UsageError
-from edge_arm.runtime.live.annotated_output import annotated_output
+from edge_arm.runtime.live.annotated_output import WrittenNames, annotated_output
 from edge_arm.runtime.live.answering import Classifier
 from edge_arm.runtime.live.frame_result import FrameResult
 from edge_arm.runtime.live.json_lines import JsonLines
@@ -132,6 +132,7 @@ class _Run:
         self._classifier, self._config = classifier, config
         self._lines, self._window = lines, window
         self._said: Counter[EventKind] = Counter()
+        self._names = WrittenNames()
         self.tally = RunTally()
 
     def through(self, source: FrameSource, step: Step, *, alone: bool) -> bool:
@@ -141,7 +142,11 @@ class _Run:
             output = None
             if self._config.annotate is not None:
                 output = annotated_output(
-                    self._config.annotate, source, self._classifier.labels, alone=alone
+                    self._config.annotate,
+                    source,
+                    self._classifier.labels,
+                    alone=alone,
+                    names=self._names,
                 )
                 stack.callback(output.close)
             tracked = TrackedLabels(pipeline.smoothing)

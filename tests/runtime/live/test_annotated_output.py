@@ -12,7 +12,7 @@ from live_fakes import ListedSource, labelled
 from edge_arm.runtime.errors import StorageError, UsageError
 from edge_arm.runtime.images import IMAGE_SUFFIXES
 from edge_arm.runtime.labels import RAFDB
-from edge_arm.runtime.live.annotated_output import annotated_output
+from edge_arm.runtime.live.annotated_output import AnnotatedOutput, WrittenNames, annotated_output
 from edge_arm.runtime.live.annotated_pictures import AnnotatedPictures
 from edge_arm.runtime.live.annotated_video import AnnotatedVideo
 from edge_arm.runtime.live.frame_result import FrameResult
@@ -27,8 +27,16 @@ def put_picture(path: Path) -> Path:
     return path
 
 
-def annotate_all(out: Path, source: FrameSource, *, alone: bool = True) -> None:
-    output = annotated_output(out, source, RAFDB, alone=alone)
+def opened(
+    out: Path, source: FrameSource, *, alone: bool = True, names: WrittenNames | None = None
+) -> AnnotatedOutput:
+    return annotated_output(out, source, RAFDB, alone=alone, names=names or WrittenNames())
+
+
+def annotate_all(
+    out: Path, source: FrameSource, *, alone: bool = True, names: WrittenNames | None = None
+) -> None:
+    output = opened(out, source, alone=alone, names=names)
     for item in source:
         assert isinstance(item, Frame)
         output.write(FrameResult(item, (labelled(10, 10, 40, 40),), 0.0))
@@ -88,8 +96,17 @@ def test_pictures_that_were_named_one_by_one_go_into_one_folder(tmp_path: Path) 
     assert files_below(tmp_path / "out") == ["a.jpg", "b.jpg"]
 
 
+def test_two_files_of_one_name_are_not_written_over_each_other(tmp_path: Path) -> None:
+    names = WrittenNames()
+    for folder in ("one", "two"):
+        put_picture(tmp_path / folder / "x.jpg")
+    annotate_all(tmp_path / "out", open_source(str(tmp_path / "one")), alone=False, names=names)
+    with pytest.raises(UsageError, match=r"would be written for '.*one.*' and again for '.*two"):
+        annotate_all(tmp_path / "out", open_source(str(tmp_path / "two")), alone=False, names=names)
+
+
 def test_a_moving_source_becomes_a_video(tmp_path: Path) -> None:
-    output = annotated_output(tmp_path / "x.mp4", ListedSource([]), RAFDB, alone=True)
+    output = opened(tmp_path / "x.mp4", ListedSource([]))
     assert isinstance(output, AnnotatedVideo)
     output.close()
 
@@ -97,7 +114,7 @@ def test_a_moving_source_becomes_a_video(tmp_path: Path) -> None:
 def test_several_videos_go_into_a_folder_under_their_own_names(tmp_path: Path) -> None:
     (tmp_path / "clip.webm").write_bytes(b"x")
     source = ListedSource([], name=str(tmp_path / "clip.webm"))
-    output = annotated_output(tmp_path / "out", source, RAFDB, alone=False)
+    output = opened(tmp_path / "out", source, alone=False)
     output.write(FrameResult(Frame("x", 0, 0.0, np.zeros((48, 64, 3), np.uint8)), (), 0.0))
     output.close()
     assert files_below(tmp_path / "out") == ["clip.mp4"]
@@ -106,55 +123,53 @@ def test_several_videos_go_into_a_folder_under_their_own_names(tmp_path: Path) -
 def test_a_camera_has_no_name_for_a_folder(tmp_path: Path) -> None:
     source = ListedSource([], name="camera:0", live=True)
     with pytest.raises(UsageError, match="got a folder for the annotated video of 'camera:0'"):
-        annotated_output(tmp_path, source, RAFDB, alone=True)
+        opened(tmp_path, source)
 
 
 def test_the_picture_that_is_read_is_never_written(tmp_path: Path) -> None:
     photo = put_picture(tmp_path / "a.jpg")
     (tmp_path / "link.jpg").symlink_to(photo)
     with pytest.raises(UsageError, match="which is the one that is read"):
-        annotated_output(tmp_path / "link.jpg", open_source(str(photo)), RAFDB, alone=True)
+        opened(tmp_path / "link.jpg", open_source(str(photo)))
 
 
 def test_the_folder_of_the_picture_that_is_read_is_refused(tmp_path: Path) -> None:
     photo = put_picture(tmp_path / "a.jpg")
     with pytest.raises(UsageError, match="that is read"):
-        annotated_output(tmp_path, open_source(str(photo)), RAFDB, alone=True)
+        opened(tmp_path, open_source(str(photo)))
 
 
 def test_the_video_that_is_read_is_never_written(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     source = ListedSource([], name=str(tmp_path / "clip.mp4"))
     with pytest.raises(UsageError, match="which is the one that is read"):
-        annotated_output(tmp_path / "clip.mp4", source, RAFDB, alone=True)
+        opened(tmp_path / "clip.mp4", source)
 
 
 @pytest.mark.parametrize("out", ["in", "in/annotated"])
 def test_a_folder_that_is_read_takes_no_annotated_pictures(out: str, tmp_path: Path) -> None:
     put_picture(tmp_path / "in" / "a.jpg")
     with pytest.raises(UsageError, match="the next run would read them too"):
-        annotated_output(tmp_path / out, open_source(str(tmp_path / "in")), RAFDB, alone=True)
+        opened(tmp_path / out, open_source(str(tmp_path / "in")))
 
 
 def test_a_picture_of_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     photo = put_picture(tmp_path / "a.jpg")
     with pytest.raises(UsageError, match=r"got '.*out\.gif' as an annotated picture, expected"):
-        annotated_output(tmp_path / "out.gif", open_source(str(photo)), RAFDB, alone=True)
+        opened(tmp_path / "out.gif", open_source(str(photo)))
 
 
 def test_pictures_do_not_make_a_video(tmp_path: Path) -> None:
     put_picture(tmp_path / "in" / "a.jpg")
     with pytest.raises(UsageError, match="expected the name of a folder; pictures do not make"):
-        annotated_output(tmp_path / "out.mp4", open_source(str(tmp_path / "in")), RAFDB, alone=True)
+        opened(tmp_path / "out.mp4", open_source(str(tmp_path / "in")))
 
 
 def test_a_place_where_nothing_may_be_written_is_refused_at_once(tmp_path: Path) -> None:
     put_picture(tmp_path / "in" / "a.jpg")
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="a part of the path is a file"):
-        annotated_output(
-            tmp_path / "file" / "out", open_source(str(tmp_path / "in")), RAFDB, alone=True
-        )
+        opened(tmp_path / "file" / "out", open_source(str(tmp_path / "in")))
 
 
 def test_a_picture_larger_than_its_format_holds_is_an_error_and_no_file(tmp_path: Path) -> None:
