@@ -10,6 +10,7 @@ import typer
 DEMO_IMAGES = 5000
 DEMO_EPOCHS = 5
 DEMO_IMAGE_SIZE = 112
+DEMO_CLIP_SECONDS = 5
 
 
 def demo(
@@ -20,7 +21,7 @@ def demo(
     epochs: Annotated[int, typer.Option(help="Training epochs.", min=1)] = DEMO_EPOCHS,
     seed: Annotated[int, typer.Option(help="Of the faces and the training.", min=0)] = 0,
 ) -> None:
-    """Train, export, quantize and measure on synthetic faces, on a CPU, in some minutes.
+    """Train, export, quantize, measure and run on synthetic faces, on a CPU, in some minutes.
 
     Each step is the ordinary command with the options that it prints, so every line can be typed
     by hand. The model is small in everything but name (112 pixels, few epochs): what the demo
@@ -30,6 +31,7 @@ def demo(
     """
     data, checkpoint, bundle = out / "data", out / "checkpoint.safetensors", out / "bundle"
     report_json, report_html = out / "report.json", out / "report.html"
+    clip, labelled, lines = out / "clip.mp4", out / "clip.labelled.mp4", out / "clip.jsonl"
     steps = (
         ("data", "synthesize", "--out", data, "--images", images, "--seed", seed),
         (
@@ -49,12 +51,15 @@ def demo(
             *("measure", "--data", "synthetic", "--root", data, "--bundle", bundle),
             *("--json", report_json, "--html", report_html),
         ),
+        ("data", "clip", "--out", clip, "--seconds", DEMO_CLIP_SECONDS, "--seed", seed),
+        ("run", clip, "--bundle", bundle, "--annotate", labelled, "--json-lines", lines),
     )
     for step in steps:
         _run([str(word) for word in step])
     typer.echo(
         f"\nEverything is in {out}: the bundle to copy to a device ({bundle}), the report for "
-        f"people ({report_html}) and for programs ({report_json})."
+        f"people ({report_html}) and for programs ({report_json}), and a video with labelled faces "
+        f"({labelled})."
     )
 
 
