@@ -107,43 +107,53 @@ def answer_frames(
             continue
         frames = _with_whatever_waits(item, waiting, max_batch)
         probabilities = _probabilities(frames, classifier)
-        start = 0
-        for flight in frames:
-            faces = flight.faces.result()
-            rows = probabilities[start : start + len(faces)]
-            start += len(faces)
-            labels, time_s = classifier.labels, flight.frame.time_s
-            if tracked is None:
-                labelled = labelled_faces(faces, rows, labels)
-            else:
-                labelled = _followed_faces(faces, rows, labels, tracked=tracked, time_s=time_s)
-            result = FrameResult(flight.frame, labelled, perf_counter() - flight.left_s)
-            answered.put(result, flight.frame.image_hwc.nbytes)
+        answered.put_all(
+            (result, result.frame.image_hwc.nbytes)
+            for result in _results(frames, probabilities, classifier.labels, tracked)
+        )
+
+
+def _results(
+    frames: list[FrameInFlight],
+    probabilities: Float32Array,
+    labels: LabelSet,
+    tracked: TrackedLabels | None,
+) -> list[FrameResult]:
+    """Of every frame, from the rows (N, C) of all their faces in order."""
+    results, start = [], 0
+    for flight in frames:
+        faces = flight.faces.result()
+        rows = probabilities[start : start + len(faces)]
+        start += len(faces)
+        if tracked is None:
+            labelled = labelled_faces(faces, rows, labels)
+        else:
+            time_s = flight.frame.time_s
+            labelled = _followed_faces(faces, rows, labels, tracked=tracked, time_s=time_s)
+        results.append(FrameResult(flight.frame, labelled, perf_counter() - flight.left_s))
+    return results
 
 
 def _with_whatever_waits(
     first: FrameInFlight, waiting: Waiting, max_batch: int
 ) -> list[FrameInFlight]:
     """Frames for one call; a frame with more faces than a batch holds is alone."""
-    frames, num_faces = [first], len(first.faces.result())
+    num_faces = len(first.faces.result())
 
     def fits(item: FrameInFlight | SourceEvent | End) -> bool:
+        nonlocal num_faces
         # One that failed stays, to be met as the first of a call: then all before it is answered.
-        return (
-            isinstance(item, FrameInFlight)
-            and item.faces.done()
-            and item.faces.exception() is None
-            and num_faces + len(item.faces.result()) <= max_batch
-        )
-
-    while len(frames) < max_batch:
-        item = waiting.get_if(fits)
-        if item is None:
-            break
-        assert isinstance(item, FrameInFlight)
-        frames.append(item)
+        if (
+            not isinstance(item, FrameInFlight)
+            or not item.faces.done()
+            or item.faces.exception() is not None
+        ):
+            return False
         num_faces += len(item.faces.result())
-    return frames
+        return num_faces <= max_batch
+
+    more = waiting.get_while(fits, most=max_batch - 1)
+    return [first, *(item for item in more if isinstance(item, FrameInFlight))]
 
 
 def _probabilities(frames: list[FrameInFlight], classifier: Classifier) -> Float32Array:

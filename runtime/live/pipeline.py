@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
@@ -35,14 +35,17 @@ from edge_arm.runtime.live.answering import (
     answer_frames,
 )
 from edge_arm.runtime.live.bounded_queue import BoundedQueue, QueueClosed
-from edge_arm.runtime.live.frame_faces import FaceFinding, LookAtFrame, look_at_frame
+from edge_arm.runtime.live.frame_faces import FaceFinding, FrameFaces, LookAtFrame, look_at_frame
 from edge_arm.runtime.live.frame_result import FrameResult
-from edge_arm.runtime.sources.frame import FrameSource, SourceEvent
+from edge_arm.runtime.sources.frame import Frame, FrameSource, SourceEvent
 from edge_arm.runtime.tracking.smoothing import SmoothingConfig
 from edge_arm.runtime.tracking.tracked_labels import TrackedLabels
 
 QUEUE_BYTES = 48 << 20
 """Of pictures in each of the two queues: 8 frames of 1080p, 2 of 4K."""
+
+SMALL_BYTES = 1 << 20
+"""Results are handed over together up to so many bytes of pictures: aligned faces are."""
 
 _LEAVE_S = 5.0
 _log = logging.getLogger(__name__)
@@ -108,8 +111,14 @@ def classified_frames(
     following = (tracked or TrackedLabels(config.smoothing)) if source.moving else None
     look = look_at_frame(config.find, classifier.size, chunk=config.max_batch)
     pool = ThreadPoolExecutor(finders, thread_name_prefix="find")
+    # Resizing an aligned face takes less time than handing it to another thread.
+    hand_over = _done if config.find is None else pool.submit
     threads = (
-        _thread("read", waiting, lambda: _read_frames(source, waiting, pool, look)),
+        _thread(
+            "read",
+            waiting,
+            lambda: _read_frames(source, waiting, lambda frame: hand_over(look, frame)),
+        ),
         _thread(
             "classify",
             answered,
@@ -125,10 +134,14 @@ def classified_frames(
     try:
         for thread in threads:
             thread.start()
-        while not isinstance(item := answered.get(), End):
-            yield item
-        if item.error is not None:
-            raise item.error
+        while True:
+            for item in answered.get_some(most_bytes=SMALL_BYTES):
+                if not isinstance(item, End):
+                    yield item
+                elif item.error is None:
+                    return
+                else:
+                    raise item.error
     finally:
         waiting.close()
         answered.close()
@@ -143,15 +156,25 @@ def classified_frames(
 
 
 def _read_frames(
-    source: FrameSource, waiting: Waiting, pool: ThreadPoolExecutor, look: LookAtFrame
+    source: FrameSource, waiting: Waiting, look_at: Callable[[Frame], Future[FrameFaces]]
 ) -> None:
     for item in source:
         if isinstance(item, SourceEvent):
             waiting.put(item)
             continue
         left_s = perf_counter()
-        flight = FrameInFlight(item, left_s, pool.submit(look, item))
+        flight = FrameInFlight(item, left_s, look_at(item))
         waiting.put(flight, item.image_hwc.nbytes)
+
+
+def _done(look: LookAtFrame, frame: Frame) -> Future[FrameFaces]:
+    """What `ThreadPoolExecutor.submit` gives, but looked at in this thread."""
+    faces: Future[FrameFaces] = Future()
+    try:
+        faces.set_result(look(frame))
+    except Exception as error:  # as in the pool: it belongs to whoever asks for the faces
+        faces.set_exception(error)
+    return faces
 
 
 def _thread(name: str, results: BoundedQueue[Any], work: Callable[[], None]) -> Thread:

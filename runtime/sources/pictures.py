@@ -27,6 +27,15 @@ MOST_THREADS = 4
 AHEAD_BYTES = 256 << 20
 """Of decoded pictures that wait: three of 24 megapixels, or one of 100."""
 
+SMALL_BYTES = 32_768
+TOGETHER = 8
+"""So many small files are one task: handing a face of 100 x 100 pixels to a thread and back costs
+more than decoding it. No picture in so few bytes has more than 34 MB of pixels (deflate's limit is
+1,032 to 1), so what waits stays bounded."""
+
+SMALL_AHEAD_BYTES = 4 << 20
+"""Of decoded pictures that wait in groups."""
+
 _BYTES_PER_PIXEL = 16
 """No format needs more without compression (four channels of 32 bits)."""
 _HEADER_BYTES = 1 << 24
@@ -73,32 +82,36 @@ class PictureSource:
 
     def __iter__(self) -> Iterator[Frame | SourceEvent]:
         threads = self._config.workers or min(os.cpu_count() or 1, MOST_THREADS)
-        numbered = enumerate(self.paths)
-        pending: deque[tuple[int, Path, Future[Uint8Array]]] = deque()
+        pending: deque[tuple[Sequence[Path], Future[list[Uint8Array | ImageError]]]] = deque()
         first_failure: ImageError | None = None
-        readable = 0
+        number = readable = asked_for = 0
         ahead = 1  # until it is known how large these pictures are
         pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         try:
             while not self._closed.is_set():
-                while len(pending) < ahead and (item := next(numbered, None)) is not None:
-                    number, path = item
-                    future = pool.submit(read_picture, path, self._config.max_pixels)
-                    pending.append((number, path, future))
+                while asked_for < min(number + ahead, len(self.paths)):
+                    most = min(TOGETHER, number + ahead - asked_for)
+                    group = _read_together(self.paths[asked_for : asked_for + most])
+                    asked_for += len(group)
+                    future = pool.submit(_read_group, group, self._config.max_pixels)
+                    pending.append((group, future))
                 if not pending:
                     break
-                number, path, future = pending.popleft()
-                try:
-                    image_hwc = future.result()
-                except ImageError as error:
-                    first_failure = first_failure or error
-                    yield SourceEvent(EventKind.BROKEN, str(path), number, 1, 0.0, str(error))
-                    continue
-                readable += 1
-                ahead = max(1, min(2 * threads, AHEAD_BYTES // image_hwc.nbytes))
-                yield Frame(str(path), number, 0.0, image_hwc)
+                group, future = pending.popleft()
+                for path, image in zip(group, future.result(), strict=True):
+                    if self._closed.is_set():
+                        break
+                    number += 1
+                    if isinstance(image, ImageError):
+                        first_failure = first_failure or image
+                        reason = str(image)
+                        yield SourceEvent(EventKind.BROKEN, str(path), number - 1, 1, 0.0, reason)
+                        continue
+                    readable += 1
+                    ahead = _pictures_ahead(image.nbytes, threads)
+                    yield Frame(str(path), number - 1, 0.0, image)
         finally:
-            for _, _, future in pending:
+            for _, future in pending:
                 future.cancel()
             pool.shutdown(wait=True)
         if first_failure is not None and not readable and not self._closed.is_set():
@@ -111,6 +124,34 @@ class PictureSource:
             f"none of the {len(self.paths)} pictures of {self.name!r} can be read, expected at "
             f"least one; the first: {first}"
         )
+
+
+def _pictures_ahead(num_bytes: int, threads: int) -> int:
+    """How many pictures of this size may wait: one for each hand, more only if they are small."""
+    groups = min(2 * threads * TOGETHER, SMALL_AHEAD_BYTES // num_bytes)
+    return max(1, min(max(2 * threads, groups), AHEAD_BYTES // num_bytes))
+
+
+def _read_together(paths: Sequence[Path]) -> Sequence[Path]:
+    """As many of the first paths as one thread is to read in one go: small files, or one."""
+    for count, path in enumerate(paths):
+        try:
+            if path.stat().st_size <= SMALL_BYTES:
+                continue
+        except OSError:  # reading it will say so
+            pass
+        return paths[: max(1, count)]
+    return paths
+
+
+def _read_group(paths: Sequence[Path], max_pixels: int) -> list[Uint8Array | ImageError]:
+    results: list[Uint8Array | ImageError] = []
+    for path in paths:
+        try:
+            results.append(read_picture(path, max_pixels))
+        except ImageError as error:  # one bad picture must not take the others with it
+            results.append(error)
+    return results
 
 
 def read_picture(path: Path, max_pixels: int) -> Uint8Array:

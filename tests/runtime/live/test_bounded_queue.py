@@ -66,10 +66,29 @@ def test_an_item_larger_than_the_limit_is_taken_when_it_is_alone() -> None:
 
 def test_an_item_is_taken_without_waiting_only_if_it_is_wanted() -> None:
     queue = BoundedQueue[int](10, 100)
-    assert queue.get_if(lambda item: True) is None
-    queue.put(7)
-    assert queue.get_if(lambda item: item == 8) is None
-    assert queue.get_if(lambda item: item == 7) == 7
+    assert queue.get_while(lambda item: True, most=9) == []
+    queue.put_all((item, 0) for item in (7, 7, 8, 7))
+    assert queue.get_while(lambda item: item == 8, most=9) == []
+    assert queue.get_while(lambda item: item == 7, most=1) == [7]
+    assert queue.get_while(lambda item: item == 7, most=9) == [7]
+    assert queue.get() == 8
+
+
+def test_small_items_are_taken_together_and_large_ones_alone() -> None:
+    queue = BoundedQueue[str](10, 1000)
+    queue.put_all([("a", 40), ("b", 40), ("c", 40), ("huge", 500), ("d", 10)])
+    assert queue.get_some(most_bytes=100) == ["a", "b"]
+    assert queue.get_some(most_bytes=100) == ["c"]
+    assert queue.get_some(most_bytes=100) == ["huge"]
+    assert queue.get_some(most_bytes=100) == ["d"]
+
+
+def test_more_items_than_there_is_room_for_go_in_as_room_is_made() -> None:
+    queue = BoundedQueue[int](2, 100)
+    thread, outcome = in_thread(lambda: queue.put_all((item, 0) for item in range(5)))
+    assert [queue.get() for _ in range(5)] == [0, 1, 2, 3, 4]
+    thread.join(SOON_S)
+    assert outcome == [None]
 
 
 def test_closing_wakes_whoever_waits_for_an_item() -> None:
@@ -97,6 +116,6 @@ def test_a_closed_queue_takes_and_gives_nothing() -> None:
     with pytest.raises(QueueClosed):
         queue.get()
     with pytest.raises(QueueClosed):
-        queue.get_if(lambda item: True)
+        queue.get_while(lambda item: True, most=1)
     with pytest.raises(QueueClosed):
         queue.put(2)
