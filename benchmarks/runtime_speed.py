@@ -6,9 +6,11 @@
    reaches on the same faces already decoded and resized. The two take turns over all faces; the
    share is the median over the rounds, with the distribution-free interval of a median. Goal: 95 %
    from three cores on, 85 % below, where decoding has to take time from the model.
-2. Own cost per face: processor time of the whole pipeline with a model that answers at once, less
-   that of decoding the same files one after the other. It includes reading folders, queues, threads
-   and resizing. Goal: 0.2 ms.
+2. Own cost per face: processor time of the whole pipeline with a stand-in for the model that takes
+   as long as the bare backend took, but on a device of its own, less that of decoding the same
+   files one after the other. It includes reading folders, queues, threads and resizing. Goal:
+   0.2 ms. (With a model that answers at once every hand-over between threads is waited for, which
+   happens to nobody and costs more.)
 3. Start to first answer: from the start of an `edge-arm run one-face.jpg --faces aligned` process
    to its first line about a face; files in the system's cache, the CPU's choice of a model
    remembered. The very first start, which measures that choice, is shown beside it. Goal: 1.0 s.
@@ -105,14 +107,16 @@ class Goal:
         return self.figure >= self.limit if self.at_least else self.figure <= self.limit
 
 
-class AnswersAtOnce:
-    """A model that costs nothing: what is left is the pipeline's own."""
+class OnAnotherDevice:
+    """A model that takes its time and none of the processor's: what is left is the pipeline's."""
 
-    def __init__(self, labels: LabelSet, size: int) -> None:
+    def __init__(self, labels: LabelSet, size: int, seconds_per_face: float) -> None:
         self.labels, self.size = labels, size
+        self._seconds_per_face = seconds_per_face
 
     def classify(self, images_nhwc: Uint8Array) -> Float32Array:
         """The same answer to every face."""
+        time.sleep(self._seconds_per_face * len(images_nhwc))
         classes = len(self.labels)
         return np.full((len(images_nhwc), classes), 1.0 / classes, np.float32)
 
@@ -188,9 +192,14 @@ def share_of_bare(
     return ratio, len(paths) / statistics.median(bare_s), classifier
 
 
-def own_cost_ms(paths: list[Path], labels: LabelSet, size: int, max_batch: int) -> float:
-    """Figure 2, of one face."""
-    model = AnswersAtOnce(labels, size)
+def own_cost_ms(paths: list[Path], model: Classifier, max_batch: int) -> float:
+    """Figure 2, of one face.
+
+    Args:
+        paths: of the faces, all in one folder.
+        model: the stand-in.
+        max_batch: faces in one call of it.
+    """
 
     def decode() -> None:
         for path in paths:
@@ -275,7 +284,8 @@ def goals_of(bundle_path: Path, folder: Path, arguments: argparse.Namespace) -> 
         note=f"{interval}bare {bare_rate:,.0f} faces/s in batches of {model.max_batch}, "
         f"{model.choice.spec.name}",
     )
-    own = own_cost_ms(paths, model.labels, bundle.manifest.preprocess.size, model.max_batch)
+    stand_in = OnAnotherDevice(model.labels, bundle.manifest.preprocess.size, 1 / bare_rate)
+    own = own_cost_ms(paths, stand_in, model.max_batch)
     yield Goal("own cost per face", own, 0.2, "ms", note="processor time")
     starts = [first_answer_s(bundle_path, paths[0]) for _ in range(arguments.starts)]
     yield Goal(
