@@ -18,7 +18,8 @@ class LabelledFace:
     Attributes:
         box: of the detector, in pixels of the frame; the whole frame for an aligned face.
         score: of the detector; None for an aligned face.
-        track: number of the person in this run, from 1; None where frames do not follow each other.
+        track: number of the person in this source, from 1; None where frames do not follow each
+            other.
         label: canonical name of the expression, smoothed where smoothing is on.
         probabilities: C numbers in the order of the model's labels, smoothed likewise; they sum
             to 1. The label is not always the largest: hysteresis keeps one for a while.

@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +304,55 @@ def test_thousands_of_faces_in_one_picture_are_all_labelled(
     (frame,) = ran.frames
     assert len(frame["faces"]) >= 1800  # of 2,116
     assert {face["label"] for face in frame["faces"]} <= set(ran.lines[0]["labels"])
+
+
+class TwiceThere(BaseHTTPRequestHandler):
+    """A camera on the network: twenty JPEGs, gone, twenty more, gone for good."""
+
+    visits = 0
+
+    def do_GET(self) -> None:  # noqa: N802 - the name is the base class's
+        type(self).visits += 1
+        if self.visits > 2:
+            self.send_error(503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+        for _ in range(20):
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+            time.sleep(0.01)
+
+    def log_message(self, *arguments: object) -> None:
+        """Stay quiet."""
+
+
+def test_a_camera_that_goes_away_is_reported_survived_and_recorded(
+    run: Runner, tmp_path: Path
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), TwiceThere) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}/video"
+        out = tmp_path / "out.avi"
+        ran = run(url, "--faces", "aligned", "--give-up", "1", "--annotate", out)
+        server.shutdown()
+        serving.join()
+    assert ran.status == 0, ran.stderr
+    events = [line["event"] for line in ran.lines[1:-1] if "event" in line]
+    assert events[:2] == ["lost", "reconnected"]
+    assert events[-1] == "lost"
+    end = ran.lines[-1]
+    assert end["frames"] + end["dropped"] >= 30
+    # Frame numbers and those of dropped frames leave nothing out.
+    seen = [line["frame"] for line in ran.frames]
+    for line in ran.lines[1:-1]:
+        if line.get("event") == "dropped":
+            seen += range(line["frame"], line["frame"] + line["count"])
+    assert sorted(seen) == list(range(len(seen)))
+    assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) >= end["frames"]
 
 
 def slow_clip(path: Path) -> Path:
