@@ -230,17 +230,18 @@ def _source_config(give_up_s: float | None, max_pixels: int | None) -> SourceCon
 
 def _refuse_overwriting(lines: Path | None, annotate: Path | None, words: list[str]) -> None:
     """Refuse a file for the lines that is read, or written by somebody else."""
-    from edge_arm.runtime.storage import require_result_places
-
     if lines is None:
         return
+    from edge_arm.runtime.live.annotated_output import is_same_file
+    from edge_arm.runtime.storage import require_result_places
+
     require_result_places([lines])
     if annotate is not None and lines.resolve() == annotate.resolve():
         raise UsageError(
             f"got {str(lines)!r} for --json-lines and --annotate, expected two names; choose "
             "another one for the lines"
         )
-    if lines.exists() and any(Path(word).exists() and lines.samefile(word) for word in words):
+    if any(is_same_file(lines, Path(word)) for word in words):
         raise UsageError(
             f"got {str(lines)!r} for --json-lines, which is the file that is read, expected "
             "another one; choose a new name"

@@ -106,7 +106,7 @@ def _target_of_pictures(out: Path, source: PictureSource, *, alone: bool) -> Cal
 
 def _video_name(source: FrameSource) -> str:
     name = Path(source.name)
-    if source.live or not name.is_file():
+    if source.live or not is_same_file(name, name):
         raise UsageError(
             f"got a folder for the annotated video of {source.name!r}, which has no name of its "
             "own, expected the name of a file for it; run it by itself with --annotate FILE.mp4"
@@ -115,11 +115,19 @@ def _video_name(source: FrameSource) -> str:
 
 
 def _refuse_same_file(out: Path, read: Path) -> None:
-    if out.exists() and read.exists() and out.samefile(read):
+    if is_same_file(out, read):
         raise UsageError(
             f"got {str(out)!r} as the annotated file, which is the one that is read, expected "
             "another one; choose a new name"
         )
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names lead to one file, through links too."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one is missing, or is no file name at all, such as a long pipeline
+        return False
 
 
 def _refuse_folder_that_is_read(out: Path, root: Path) -> None:

@@ -388,7 +388,9 @@ def test_an_interrupted_run_leaves_a_video_that_plays_and_says_so(
     assert f"{lines[-1]['frames']} frames, " in stderr
     assert "Traceback" not in stderr
     capture = cv2.VideoCapture(str(out))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == lines[-1]["frames"]
+    # The signal may come between a frame's line and its picture.
+    missing = lines[-1]["frames"] - capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    assert missing in (0, 1)
     assert capture.read()[0]
 
 

@@ -126,6 +126,13 @@ def test_a_camera_has_no_name_for_a_folder(tmp_path: Path) -> None:
         opened(tmp_path, source)
 
 
+def test_a_pipeline_too_long_for_a_file_name_can_be_recorded(tmp_path: Path) -> None:
+    source = ListedSource([], name="gst:" + "videotestsrc!" * 50, live=True)
+    output = opened(tmp_path / "x.mp4", source)
+    assert isinstance(output, AnnotatedVideo)
+    output.close()
+
+
 def test_the_picture_that_is_read_is_never_written(tmp_path: Path) -> None:
     photo = put_picture(tmp_path / "a.jpg")
     (tmp_path / "link.jpg").symlink_to(photo)
