@@ -45,7 +45,6 @@ from edge_arm.data.face_degradation import jpeg_bytes
 from edge_arm.data.face_drawing import draw_face
 from edge_arm.data.synthesize import face_of
 from edge_arm.runtime.backend import Float32Array
-from edge_arm.runtime.benchmark.model_spec import open_model
 from edge_arm.runtime.benchmark.process_facts import (
     load_of_others,
     processor_times,
@@ -63,6 +62,7 @@ from edge_arm.runtime.live.answering import Classifier
 from edge_arm.runtime.live.frame_result import FrameResult
 from edge_arm.runtime.live.pipeline import PipelineConfig, classified_frames
 from edge_arm.runtime.manifest import CPU_VARIANT, Bundle, open_bundle
+from edge_arm.runtime.model_spec import open_model
 from edge_arm.runtime.preprocess import Uint8Array, resize_face
 from edge_arm.runtime.sources.pictures import read_picture
 from edge_arm.runtime.sources.source_config import MAX_PIXELS

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_arm.runtime.backend import Backend
-    from edge_arm.runtime.benchmark.model_spec import Place
     from edge_arm.runtime.manifest import Bundle, Precision
+    from edge_arm.runtime.model_spec import Place
     from edge_arm.runtime.predictions import ModelToRun
 
 
@@ -82,7 +82,7 @@ class BackendChoice:
     @property
     def place(self) -> Place:
         """The same in the runtime's words."""
-        from edge_arm.runtime.benchmark.model_spec import Place
+        from edge_arm.runtime.model_spec import Place
 
         return Place(self.backend.value, self.provider, self.cuda.value, self.dla_core)
 
@@ -147,8 +147,8 @@ def opened_backends(bundle: Bundle, choice: BackendChoice) -> Iterator[dict[Prec
     Raises:
         BackendError: if one cannot be run here; nothing else is run in its place.
     """
-    from edge_arm.runtime.benchmark.model_spec import ModelSpec, open_model
     from edge_arm.runtime.manifest import Precision
+    from edge_arm.runtime.model_spec import ModelSpec, open_model
 
     with ExitStack() as stack:
         if choice.backend is BackendName.TENSORRT:
@@ -177,8 +177,8 @@ def opened_variants(bundle: Bundle, choice: BackendChoice) -> Iterator[list[Mode
         BundleError: if one was named that the bundle does not have.
         BackendError: if it cannot be run here.
     """
-    from edge_arm.runtime.benchmark.model_spec import ModelSpec, open_model
     from edge_arm.runtime.manifest import CPU_VARIANT, Precision
+    from edge_arm.runtime.model_spec import ModelSpec, open_model
     from edge_arm.runtime.predictions import ModelToRun
 
     if not choice.takes_cpu_variant(bundle):

@@ -29,7 +29,6 @@ from edge_arm.runtime.benchmark.energy import FaceEnergy, PowerSource
 from edge_arm.runtime.benchmark.energy_run import EnergyPlan, measured_energy
 from edge_arm.runtime.benchmark.latency_stats import LatencyStats, latency_stats
 from edge_arm.runtime.benchmark.machine_state import MachineState, changes, state_now
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, open_model
 from edge_arm.runtime.benchmark.paced import PacedResult, paced
 from edge_arm.runtime.benchmark.process_facts import (
     QUIET_CORES,
@@ -44,6 +43,7 @@ from edge_arm.runtime.detection.detector import FaceDetector
 from edge_arm.runtime.errors import MeasurementError, UsageError
 from edge_arm.runtime.machine import machine_facts
 from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.model_spec import ModelSpec, open_model
 from edge_arm.runtime.npz import read_npz
 from edge_arm.runtime.preprocess import Uint8Array
 from edge_arm.runtime.temperature import usable_temperatures

@@ -19,10 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, spec_to_text
 from edge_arm.runtime.benchmark.one_model import MARK, REFUSED
 from edge_arm.runtime.benchmark.process_facts import ResidentMemory
 from edge_arm.runtime.errors import BackendError
+from edge_arm.runtime.model_spec import ModelSpec, spec_to_text
 
 TIMEOUT_S = 120.0
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_arm.runtime.benchmark.model_spec import (
+from edge_arm.runtime.classifier.wanted_model import refuse_contradictions
+from edge_arm.runtime.engine_choice import all_engines, build_command
+from edge_arm.runtime.errors import BackendError, BackendUnavailableError, EngineError
+from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Bundle, Precision
+from edge_arm.runtime.model_spec import (
     ONNXRUNTIME,
     OPENVINO,
     TENSORRT,
@@ -18,10 +22,6 @@ from edge_arm.runtime.benchmark.model_spec import (
     engines_of_this_device,
     import_library,
 )
-from edge_arm.runtime.classifier.wanted_model import refuse_contradictions
-from edge_arm.runtime.engine_choice import all_engines, build_command
-from edge_arm.runtime.errors import BackendError, BackendUnavailableError, EngineError
-from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Bundle, Precision
 from edge_arm.runtime.openvino_backend import FP16_NOTE
 
 

@@ -72,15 +72,15 @@ def timed_start(
     """
     import numpy as np
 
-    from edge_arm.runtime.benchmark.model_spec import (
+    from edge_arm.runtime.benchmark.process_facts import resident_memory
+    from edge_arm.runtime.manifest import open_bundle
+    from edge_arm.runtime.model_spec import (
         TENSORRT,
         import_library,
         open_file,
         open_model,
         spec_from_text,
     )
-    from edge_arm.runtime.benchmark.process_facts import resident_memory
-    from edge_arm.runtime.manifest import open_bundle
 
     spec = spec_from_text(spec_text)
     import_library(spec.place)

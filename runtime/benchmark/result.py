@@ -9,10 +9,10 @@ from edge_arm.runtime.benchmark.cold_start import AloneResult
 from edge_arm.runtime.benchmark.energy import FaceEnergy
 from edge_arm.runtime.benchmark.latency_stats import LatencyStats
 from edge_arm.runtime.benchmark.machine_state import MachineState
-from edge_arm.runtime.benchmark.model_spec import ModelSpec
 from edge_arm.runtime.benchmark.paced import PacedResult
 from edge_arm.runtime.benchmark.ratios import SpeedRatio
 from edge_arm.runtime.machine import Machine
+from edge_arm.runtime.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_arm.runtime.benchmark.model_spec import (
-    ONNXRUNTIME,
-    OPENVINO,
-    TENSORRT,
-    ModelSpec,
-    Place,
-)
 from edge_arm.runtime.classifier.cpu_choice import int8_or_fp32
 from edge_arm.runtime.classifier.threads import inference_threads
 from edge_arm.runtime.classifier.wanted_model import WantedModel
@@ -34,6 +27,13 @@ from edge_arm.runtime.engine_choice import (
 )
 from edge_arm.runtime.errors import BackendUnavailableError
 from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Bundle, Precision
+from edge_arm.runtime.model_spec import (
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORRT,
+    ModelSpec,
+    Place,
+)
 
 CPU_BATCH = 8
 """On a CPU larger batches are hardly faster and take more memory (docs/log.md)."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from edge_arm.runtime.benchmark.model_spec import open_model
 from edge_arm.runtime.classifier.face_classifier import ClassifierConfig, FaceClassifier
 from edge_arm.runtime.classifier.model_choice import ModelChoice, choose_model
 from edge_arm.runtime.classifier.wanted_model import WantedModel
 from edge_arm.runtime.detection.detection_config import HAAR, DetectionConfig
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
+from edge_arm.runtime.model_spec import open_model
 from edge_arm.runtime.temperature import usable_temperatures
 
 DEFAULT_BUNDLE = "build/bundle"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_arm.runtime.benchmark.model_spec import ONNXRUNTIME, OPENVINO, TENSORRT, Place
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.manifest import CPU_VARIANT, Precision
+from edge_arm.runtime.model_spec import ONNXRUNTIME, OPENVINO, TENSORRT, Place
 
 
 @dataclass(frozen=True)

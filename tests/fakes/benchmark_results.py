@@ -9,13 +9,13 @@ from edge_arm.runtime.benchmark.cold_start import AloneResult, ColdStart
 from edge_arm.runtime.benchmark.energy import FaceEnergy
 from edge_arm.runtime.benchmark.latency_stats import latency_stats
 from edge_arm.runtime.benchmark.machine_state import MachineState
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place
 from edge_arm.runtime.benchmark.paced import PacedResult
 from edge_arm.runtime.benchmark.process_facts import ResidentMemory
 from edge_arm.runtime.benchmark.ratios import SpeedRatio
 from edge_arm.runtime.benchmark.result import BatchResult, Benchmark, ModelResult
 from edge_arm.runtime.machine import machine_facts
 from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.model_spec import ModelSpec, Place
 
 MIB = 1 << 20
 STATE = MachineState(

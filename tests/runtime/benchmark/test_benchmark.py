@@ -18,13 +18,13 @@ from edge_arm.runtime.benchmark.benchmark import (
     golden_faces as faces_of,
 )
 from edge_arm.runtime.benchmark.energy_run import EnergyPlan
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place
 from edge_arm.runtime.benchmark.ratios import FEWEST_ROUNDS
 from edge_arm.runtime.benchmark.stages import Picture
 from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.detection.detector import FoundFace
 from edge_arm.runtime.errors import MeasurementError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.model_spec import ModelSpec, Place
 from edge_arm.runtime.preprocess import Uint8Array
 
 PLACE = Place("onnxruntime", threads=1)

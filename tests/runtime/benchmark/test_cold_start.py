@@ -5,9 +5,9 @@ from tiny_bundle import tiny_bundle
 
 from edge_arm.runtime.benchmark import cold_start
 from edge_arm.runtime.benchmark.cold_start import run_alone
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place, spec_from_text, spec_to_text
 from edge_arm.runtime.errors import BackendError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.model_spec import ModelSpec, Place, spec_from_text, spec_to_text
 
 FP32 = ModelSpec(Place("onnxruntime", threads=1), Precision.FP32)
 

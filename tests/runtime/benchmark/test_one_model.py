@@ -11,10 +11,10 @@ from tiny_bundle import tiny_bundle
 
 from edge_arm.export.engine_config import BuildConfig
 from edge_arm.export.engine_from_bundle import engine_from_bundle
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place, spec_to_text
 from edge_arm.runtime.benchmark.one_model import timed_start
 from edge_arm.runtime.errors import BundleError
 from edge_arm.runtime.manifest import Precision
+from edge_arm.runtime.model_spec import ModelSpec, Place, spec_to_text
 
 
 def test_an_engine_tells_the_memory_of_the_gpu_that_it_took(tmp_path: Path) -> None:

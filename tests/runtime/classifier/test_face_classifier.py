@@ -14,7 +14,6 @@ from edge_arm.data.action_units import ActionUnits
 from edge_arm.data.face_drawing import draw_face
 from edge_arm.data.face_parameters import Expression, FaceParameters, Identity, Shot
 from edge_arm.runtime.backend import BackendInfo, Float32Array
-from edge_arm.runtime.benchmark.model_spec import ModelSpec, Place
 from edge_arm.runtime.classifier.face_classifier import ClassifierConfig, FaceClassifier
 from edge_arm.runtime.classifier.model_choice import ModelChoice
 from edge_arm.runtime.classifier.opening import open_classifier
@@ -22,6 +21,7 @@ from edge_arm.runtime.errors import ImageError, InferenceError, UsageError
 from edge_arm.runtime.labels import RAFDB
 from edge_arm.runtime.live.frame_result import FrameResult
 from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.model_spec import ModelSpec, Place
 from edge_arm.runtime.preprocess import Uint8Array
 
 CHOICE = ModelChoice(ModelSpec(Place("onnxruntime"), Precision.FP32), "a test")

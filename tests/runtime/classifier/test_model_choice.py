@@ -11,12 +11,12 @@ from device_fakes import FakeMachine, installed
 from engine_records import engine_record
 from tiny_bundle import tiny_bundle
 
-from edge_arm.runtime.benchmark.model_spec import Place
 from edge_arm.runtime.classifier.model_choice import ModelChoice, choose_model
 from edge_arm.runtime.classifier.wanted_model import WantedModel
 from edge_arm.runtime.engine_record import BatchRange, engine_folder, write_engine_record
 from edge_arm.runtime.errors import BackendUnavailableError, BundleError, EngineError, UsageError
 from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.model_spec import Place
 
 
 @pytest.fixture
