@@ -28,8 +28,8 @@ from edge_arm.runtime.errors import UsageError
 class SmoothingConfig:
     """How calm the labels of a video are. Calmer is later: see docs/measurements.md.
 
-    Of what costs no accuracy on clips of drawn people, the defaults are the calmest; also for a
-    model that is half as sure of itself, which a larger hysteresis would leave behind.
+    The defaults are the calmest of what costs no accuracy on clips of drawn people, neither with a
+    trained model nor with one half as sure of itself, which a larger hysteresis would leave behind.
 
     Attributes:
         time_constant_s: tau, the age at which a frame's weight has fallen to 1/e.
