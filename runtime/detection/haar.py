@@ -38,6 +38,13 @@ _MIN_SCORE = 55.0
 """More than half of what it found wrongly lay below, and none of the faces. The scores of another
 cascade have another scale, so it gets no limit from us."""
 
+_KNEE = 16.0
+_LEVELS = np.arange(256) / _KNEE
+_TONES = np.round(255 * np.log1p(_LEVELS) / np.log1p(255 / _KNEE)).astype(np.uint8)
+"""Grey levels on a logarithmic scale. The cascade asks by how much one part of a face is brighter
+than another; on dark skin and in shade these differences are small, and it found 84 % of the
+darkest third of faces beside 98 % of the lightest. With these it finds 91 % (docs/log.md)."""
+
 
 class HaarDetector:
     """Finds faces with a cascade; not to be shared between threads."""
@@ -72,7 +79,7 @@ class HaarDetector:
     def _seek(self, grey: Uint8Array, smallest_px: float) -> tuple[Boxes, Scores]:
         side = max(round(smallest_px), _WINDOW_PX)
         boxes, _, weights = self._cascade.detectMultiScale3(
-            grey,
+            cv2.LUT(grey, _TONES),
             scaleFactor=_SCALE_STEP,
             minNeighbors=_MIN_VOTES,
             minSize=(side, side),

@@ -57,6 +57,15 @@ def test_faces_below_the_smallest_are_left_alone(smallest: SmallestFace, count: 
     assert len(found) == count
 
 
+def test_a_face_in_the_dark_is_found_as_one_in_the_light() -> None:
+    # With grey levels as they are the cascade finds none of them at a tenth of the light.
+    detector = HaarDetector(default_cascade(), DetectionConfig())
+    picture = picture_with(480, 640, PLACES)
+    for light in (1.0, 0.3, 0.1):
+        found = detector.find((picture * light).astype(np.uint8))
+        assert [overlap(f.box, p) > 0.6 for f, p in zip(found, PLACES, strict=True)] == [True] * 3
+
+
 def test_a_higher_score_may_be_asked_for() -> None:
     picture = picture_with(480, 640, PLACES)
     scores = [
