@@ -156,14 +156,16 @@ class _Run:
             )
             pace = _Pace(source)
             for item in items:
+                # In this order, so that a frame whose line was read is counted and in the video,
+                # whenever Ctrl-C comes.
+                if output is not None and isinstance(item, FrameResult):
+                    output.write(item)
                 self.tally.count(item)
                 self._lines.write(item, flush=source.live)
                 step(1 if isinstance(item, FrameResult) else item.count)
                 if isinstance(item, SourceEvent):
                     self._say(item)
                     continue
-                if output is not None:
-                    output.write(item)
                 if self._window is not None and not self._window.show(
                     item, wait_ms=pace.wait_ms(item)
                 ):
