@@ -56,6 +56,7 @@ void run(const std::string& path, const std::string& precision, std::optional<in
       print(faces.names[start + i], bundle, answer, row, temperature);
     }
   }
+  edge_arm::require_written(std::cout);
 }
 
 }  // namespace

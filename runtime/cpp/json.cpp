@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <locale>
+#include <sstream>
 
 #include "error.hpp"
 
@@ -127,15 +129,37 @@ class JsonReader {
     take(']');
   }
 
+  std::size_t digits() {
+    const std::size_t start = next_;
+    while (next_ < document_.size() && document_[next_] >= '0' && document_[next_] <= '9') ++next_;
+    if (next_ == start) fail("no value");
+    return start;
+  }
+
+  bool next_is_one_of(std::string_view letters) const {
+    return next_ < document_.size() && letters.find(document_[next_]) != std::string_view::npos;
+  }
+
+  // RFC 8259, section 6: a sign, digits without a zero in front, a fraction, an exponent.
   double number() {
     const std::size_t start = next_;
-    while (next_ < document_.size() &&
-           std::string_view("+-.0123456789eE").find(document_[next_]) != std::string_view::npos)
+    if (next_is_one_of("-")) ++next_;
+    const std::size_t whole = digits();
+    if (document_[whole] == '0' && next_ > whole + 1) fail("no value");
+    if (next_is_one_of(".")) {
       ++next_;
-    const std::string digits(document_.substr(start, next_ - start));
-    char* end = nullptr;
-    const double value = std::strtod(digits.c_str(), &end);
-    if (digits.empty() || *end != '\0' || !std::isfinite(value)) fail("no value");
+      digits();
+    }
+    if (next_is_one_of("eE")) {
+      ++next_;
+      if (next_is_one_of("+-")) ++next_;
+      digits();
+    }
+    // Not strtod: in a program that asked for the user's language it reads a comma for the point.
+    std::istringstream text(std::string(document_.substr(start, next_ - start)));
+    text.imbue(std::locale::classic());
+    double value = 0;
+    if (!(text >> value) || !std::isfinite(value)) fail("no value");
     return value;
   }
 
@@ -161,6 +185,7 @@ class JsonReader {
     if (++next_ == document_.size()) fail("a text without an end");
     if (document_[next_] == 'u') {
       std::uint32_t code = hexadecimal();
+      if (code >= 0xDC00 && code < 0xE000) fail("half a character");
       if (code >= 0xD800 && code < 0xDC00) {  // the first half of a pair
         if (document_.substr(next_ + 1, 2) != "\\u") fail("half a character");
         next_ += 2;

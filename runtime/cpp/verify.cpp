@@ -23,6 +23,7 @@ int main(int count, char** words) {
               << bundle.size << " x " << bundle.size << " pixels; classes";
     for (const std::string& name : bundle.classes) std::cout << " " << name;
     std::cout << "\n";
+    edge_arm::require_written(std::cout);
   } catch (const std::exception& error) {
     std::cerr << "error: " << error.what() << "\n";
     return 2;

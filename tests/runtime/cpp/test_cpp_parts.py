@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def without_booleans(value: Any) -> Any:
         '{"a": [], "b": {}, "c": [1, -2.5e-3, 0, 1e21], "": null, "t": [true, false]}',
         ' [ "\\u00dc\\ud83d\\ude00\\u4f60 \\" \\\\ \\/ \\b\\f\\n\\r\\t" , "Überraschung" ] ',
         '"one text"',
+        "[-0.5e+2, 0.0E-0, 10, -0, 4.9e-324, 1.7976931348623157e308, 0.1, 1e-400]",
         "-0.25",
     ],
 )
@@ -74,7 +76,13 @@ def test_the_files_of_a_bundle_are_read_whole(device: Device) -> None:
         ("{1: 2}", "no name"),
         ("[1, 2,]", "no value"),
         ("[1e999]", "no value"),
-        ("[1-2]", "no value"),
+        ("[1-2]", "no ']'"),
+        ("+1", "no value"),
+        ("01", "no value"),
+        ("-", "no value"),
+        (".5", "no value"),
+        ("1.", "no value"),
+        ("1e", "no value"),
         ("nothing", "an unknown word"),
         ('"open', "a text without an end"),
         ('"\\', "a text without an end"),
@@ -83,6 +91,7 @@ def test_the_files_of_a_bundle_are_read_whole(device: Device) -> None:
         ('"\\u12g4"', "an unknown escape"),
         ('"\\ud800 "', "half a character"),
         ('"\\ud800\\u0041"', "half a character"),
+        ('"\\udc00"', "half a character"),
         ("[" * 100 + "]" * 100, "too many levels"),
     ],
 )
@@ -141,6 +150,18 @@ def test_verify_names_a_missing_file(device: Device, tmp_path: Path) -> None:
     done = device.run(device.programs.verify, tmp_path)
     assert "manifest.json' (No such file or directory)" in done.stderr
     assert device.run(device.programs.verify).stderr == "usage: edge-arm-verify BUNDLE\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_program_whose_output_is_lost_does_not_end_well(device: Device, raw_faces: Path) -> None:
+    device.put_engine()
+    verify = [device.programs.verify, device.bundle.path]
+    classify = [device.programs.classify, device.bundle.path, "int8", raw_faces]
+    for command in (verify, classify):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 2
+        assert "error: the output could not be written, expected all of it; free" in done.stderr
 
 
 def edited(device: Device, **changes: Any) -> str:
