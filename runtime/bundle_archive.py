@@ -90,8 +90,8 @@ def pack_bundle(folder: Path, stream: BinaryIO, *, engines: bool = False) -> Arc
             built with and nowhere else.
 
     Raises:
-        BundleError: if the bundle cannot be read, a file changed since it was made, or a name
-            cannot be listed.
+        BundleError: if the bundle cannot be read, a file changed since it was made or while it
+            was packed, or a name cannot be listed.
         EngineError: if engines are asked for and there are none, or one is not whole.
         OSError: if the stream cannot be written.
     """
@@ -103,9 +103,16 @@ def pack_bundle(folder: Path, stream: BinaryIO, *, engines: bool = False) -> Arc
     out = cast(IO[bytes], hashed)
     with tarfile.open(mode="w|", fileobj=out, format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(_member(SUMS_NAME, len(listing)), io.BytesIO(listing))
-        for name in sums:
+        for name, digest in sums.items():
             with (folder / name).open("rb") as file:
-                archive.addfile(_member(name, os.fstat(file.fileno()).st_size), file)
+                source, size = HashedStream(file), os.fstat(file.fileno()).st_size
+                archive.addfile(_member(name, size), cast(IO[bytes], source))
+            if source.sha256 != digest:
+                raise BundleError(
+                    f"{str(folder / name)!r} changed while it was packed, expected nobody to "
+                    "export, calibrate or build at the same time; run the command again when that "
+                    "is done"
+                )
     return ArchiveContent(sums, hashed.size_bytes, hashed.sha256)
 
 

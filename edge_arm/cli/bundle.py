@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
+
+from edge_arm.cli.watching_run import terminated_like_interrupted
 
 if TYPE_CHECKING:
     from edge_arm.runtime.bundle_archive import ArchiveContent
@@ -50,16 +53,20 @@ def pack(
     Example: edge-arm bundle pack build/bundle --out fer.edgearm.tar
     """
     from edge_arm.runtime.bundle_archive import pack_bundle
-    from edge_arm.runtime.storage import written_atomically
+    from edge_arm.runtime.storage import require_result_places, written_atomically
 
     if out == _PIPE:
         _require_pipe(sys.stdout.isatty(), "--out fer.edgearm.tar")
-        content = pack_bundle(bundle, sys.stdout.buffer, engines=engines)
-        sys.stdout.buffer.flush()
-        _say(content, "packed", json=json, err=True)
+        _say(_packed_into_pipe(bundle, engines=engines), "packed", json=json, err=True)
         return
-    path = out or bundle.with_name(f"{bundle.resolve().name}.edgearm.tar")
-    with written_atomically(path) as temporary, temporary.open("wb") as file:
+    path = out or _beside(bundle)
+    require_result_places([path])
+    _require_outside(path, bundle)
+    with (
+        terminated_like_interrupted(),
+        written_atomically(path) as temporary,
+        temporary.open("wb") as file,
+    ):
         content = pack_bundle(bundle, file, engines=engines)
     _say(content, str(path), json=json)
 
@@ -77,7 +84,7 @@ def unpack(
     """
     from edge_arm.runtime.bundle_archive_reading import unpack_archive
 
-    with _opened(archive) as stream:
+    with terminated_like_interrupted(), _opened(archive) as stream:
         content = unpack_archive(stream, out, sha256=sha256)
     _say(content, str(out), json=json)
 
@@ -99,7 +106,8 @@ def verify(
     from edge_arm.runtime.errors import UsageError
     from edge_arm.runtime.manifest import open_bundle
 
-    if bundle == _PIPE or bundle.is_file():
+    # Not only a plain file: `<(ssh ...)` of a shell is a pipe with a name.
+    if bundle == _PIPE or (bundle.exists() and not bundle.is_dir()):
         with _opened(bundle) as stream:
             _say(verify_archive(stream, sha256=sha256), str(bundle), json=json)
         return
@@ -113,6 +121,40 @@ def verify(
         typer.echo(json_format.dumps({"files": sums}, indent=2))
     else:
         typer.echo(f"{bundle}: {len(sums)} files, all with the SHA-256 that the manifest names")
+
+
+def _beside(bundle: Path) -> Path:
+    """Where the archive goes if nothing is said; the bundle may be the present folder."""
+    named = bundle if bundle.name not in ("", "..") else bundle.resolve()
+    return named.parent / f"{named.name or 'bundle'}.edgearm.tar"
+
+
+def _require_outside(archive: Path, bundle: Path) -> None:
+    from edge_arm.runtime.errors import UsageError
+
+    # There it could take the place of a model, or of the manifest.
+    if archive.resolve().is_relative_to(bundle.resolve()):
+        raise UsageError(
+            f"got {str(archive)!r} for the archive, which is inside the bundle {str(bundle)!r}, "
+            "expected a place outside; name one with --out"
+        )
+
+
+def _packed_into_pipe(bundle: Path, *, engines: bool) -> ArchiveContent:
+    from edge_arm.runtime.bundle_archive import pack_bundle
+    from edge_arm.runtime.errors import StorageError
+
+    try:
+        content = pack_bundle(bundle, sys.stdout.buffer, engines=engines)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        # Elsewhere a reader such as head may have had enough; half an archive is no use to anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StorageError(
+            "the pipe was closed before the archive was through, expected a reader that takes all "
+            "of it; look at what the other program said, then run the command again"
+        ) from error
+    return content
 
 
 def _opened(archive: Path) -> AbstractContextManager[BinaryIO]:

@@ -17,12 +17,19 @@ import pytest
 from engine_records import engine_record
 
 from edge_arm.runtime import bundle_archive_reading
-from edge_arm.runtime.bundle_archive import is_name_inside, pack_bundle
+from edge_arm.runtime.bundle_archive import is_name_inside, pack_bundle, verified_sums
 from edge_arm.runtime.bundle_archive_reading import unpack_archive, verify_archive
 from edge_arm.runtime.engine_record import write_engine_record
 from edge_arm.runtime.errors import BundleError, EngineError, StorageError
 from edge_arm.runtime.labels import RAFDB
-from edge_arm.runtime.manifest import Artifact, Manifest, Precision, open_bundle, write_manifest
+from edge_arm.runtime.manifest import (
+    Artifact,
+    Bundle,
+    Manifest,
+    Precision,
+    open_bundle,
+    write_manifest,
+)
 from edge_arm.runtime.preprocess import PreprocessSpec
 
 MODEL = b"weights " * 4000
@@ -236,6 +243,19 @@ def test_a_bundle_with_a_changed_file_is_not_packed(bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"golden.npz"):
         pack_bundle(bundle, stream)
     assert stream.getvalue() == b""
+
+
+def test_a_bundle_that_changes_while_it_is_packed_is_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def then_calibrated(opened: Bundle) -> dict[str, str]:
+        sums = verified_sums(opened)
+        (bundle / "golden.npz").write_bytes(bytes(10))
+        return sums
+
+    monkeypatch.setattr("edge_arm.runtime.bundle_archive.verified_sums", then_calibrated)
+    with pytest.raises(BundleError, match=r"golden\.npz' changed while it was packed, expected no"):
+        _packed(bundle)
 
 
 def test_a_bundle_whose_file_cannot_be_listed_is_not_packed(bundle: Path) -> None:

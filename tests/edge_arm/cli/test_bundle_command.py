@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,73 @@ def test_a_terminal_is_no_pipe(bundle: Path, tmp_path: Path) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_the_present_folder_is_packed_beside_itself(bundle: Path) -> None:
+    done = run("pack", ".", cwd=bundle)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (bundle.parent / "bundle.edgearm.tar").is_file()
+    assert {path.name for path in bundle.iterdir()} == NAMES
+
+
+def test_an_archive_does_not_take_the_place_of_the_manifest(bundle: Path, tmp_path: Path) -> None:
+    before = _content(bundle)
+    done = run("pack", "--out", "build/bundle/manifest.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"which is inside the bundle 'build/bundle', expected a place outside" in done.stderr
+    assert _content(bundle) == before
+
+
+def test_a_folder_is_no_archive_and_that_is_said_before_the_work(tmp_path: Path) -> None:
+    # There is no bundle here: what is wrong with the name comes first.
+    done = run("pack", "nowhere", "--out", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"it is a folder; choose another name" in done.stderr
+
+
+def test_half_an_archive_in_a_closed_pipe_is_no_success(bundle: Path, tmp_path: Path) -> None:
+    del bundle
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*EDGE_ARM, "bundle", "pack", "--out", "-"],
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: the pipe was closed before the archive was through")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_pipe_with_a_name_is_an_archive(bundle: Path, tmp_path: Path) -> None:
+    del bundle
+    packed = run("pack", "--out", "-", cwd=tmp_path).stdout
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(
+        [*EDGE_ARM, "bundle", "verify", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE
+    ) as verify:
+        (tmp_path / "pipe").write_bytes(packed)
+        said, _ = verify.communicate()
+    assert verify.returncode == 0
+    assert said.splitlines()[1].decode() == hashlib.sha256(packed).hexdigest()
+
+
+def test_unpacking_that_is_terminated_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    packed = run("pack", "--out", "-", cwd=tmp_path).stdout
+    here = tmp_path / "here"
+    here.mkdir()
+    with subprocess.Popen(
+        [*EDGE_ARM, "bundle", "unpack", "-", "--out", "new"], cwd=here, stdin=subprocess.PIPE
+    ) as unpack:
+        assert unpack.stdin is not None
+        unpack.stdin.write(packed[: len(packed) // 2])
+        unpack.stdin.flush()
+        while not any(here.iterdir()):  # it has begun
+            assert unpack.poll() is None
+            time.sleep(0.01)
+        unpack.terminate()
+        assert unpack.wait(timeout=20) == 130
+    assert not any(here.iterdir())
