@@ -81,7 +81,8 @@ def _checked(bundle: Bundle, plan: Path) -> ServedEngine:
             "sizes; build it again with 'edge-arm build', or pass --engines none"
         )
     record = read_engine_record(path)
-    again = f"run '{rebuild_command(record, plan)}' on the device, or pass --engines none"
+    rebuild = rebuild_command(record, plan)
+    again = f"run '{rebuild}' on the device, or pass --engines none"
     if record.onnx_sha256 not in {item.sha256 for item in bundle.manifest.artifacts}:
         raise EngineError(
             f"the engine {str(plan)!r} was built from an ONNX file with SHA-256 "
@@ -89,10 +90,12 @@ def _checked(bundle: Bundle, plan: Path) -> ServedEngine:
             f"or calibrated again since; {again}"
         )
     if record.batch.min > 1:
+        # A DLA has one batch size, so for a single face it is no other.
+        single = "1" if record.dla_core is not None else f"1,{record.batch.opt},{record.batch.max}"
         raise EngineError(
             f"the engine {str(plan)!r} takes {record.batch.min} faces or more, expected one that "
             "takes a single face: Triton sends what has come when the delay is over; "
-            f"{again}, with --batch 1,{record.batch.opt},{record.batch.max}"
+            f"run '{rebuild} --batch {single}' on the device, or pass --engines none"
         )
     read_plan(plan, record)
     return ServedEngine(plan, record)

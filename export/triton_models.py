@@ -26,6 +26,9 @@ from edge_arm.runtime.temperature import usable_temperatures
 from edge_arm.runtime.triton_contract import ServedContract
 
 NO_ENGINES = "none"
+# Of the fields in Triton's definition: a server does not start with a number that does not fit.
+_LARGEST_INT32 = 2**31 - 1
+_LARGEST_UINT64 = 2**64 - 1
 _MAKE_INT8 = "'edge-arm calibrate --data NAME' makes it"
 
 
@@ -53,13 +56,13 @@ class ServeConfig:
     engines: str | None = None
 
     def __post_init__(self) -> None:
-        for option, value, least in (
-            ("--max-batch", self.max_batch, 1),
-            ("--delay-us", self.delay_us, 0),
-            ("--instances", self.instances, 1),
+        for option, value, least, most in (
+            ("--max-batch", self.max_batch, 1, _LARGEST_INT32),
+            ("--delay-us", self.delay_us, 0, _LARGEST_UINT64),
+            ("--instances", self.instances, 1, _LARGEST_INT32),
         ):
-            if value < least:
-                raise UsageError(f"got {option} {value}, expected {least} or more; change it")
+            if not least <= value <= most:
+                raise UsageError(f"got {option} {value}, expected {least} to {most}; change it")
         if self.cpu_only and (self.accelerate or self.engines not in (None, NO_ENGINES)):
             raise UsageError(
                 "got --cpu with --accelerate or --engines, expected one or the other: TensorRT "

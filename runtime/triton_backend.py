@@ -54,15 +54,19 @@ class TritonServer:
             BackendUnavailableError: if the server is not there, or is no Triton.
             InferenceError: if it refuses, with its reason.
         """
-        parts = urlsplit(self.url)
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        if parts.scheme not in kinds or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # half an IPv6 address, a port that is none
+            host = port = None
+        if not host or parts.scheme not in kinds:
             raise BackendUnavailableError(
                 f"got the server {self.url!r}, expected one such as {DEFAULT_URL!r}; name it with "
                 "http:// or https:// and its port"
             )
         try:
-            connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=self.timeout_s)
+            connection = kinds[parts.scheme](host, port, timeout=self.timeout_s)
             try:
                 method = "GET" if body is None else "POST"
                 connection.request(method, parts.path.rstrip("/") + path, body, dict(headers or {}))
@@ -176,7 +180,7 @@ class TritonBackend:
             if got != (OUTPUT_NAME, "FP32", expected):
                 raise ValueError(f"it is {got}")
             logits = np.frombuffer(content[length:], "<f4").reshape(expected).astype(np.float32)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InferenceError(
                 f"the answer of {self._info.name!r} cannot be read ({type(error).__name__}: "
                 f"{error}), expected {OUTPUT_NAME!r} as FP32 of shape {expected} in binary form; "
@@ -212,7 +216,7 @@ def open_triton(name: str, server: TritonServer | None = None) -> TritonBackend:
         }
         max_batch = int(config["max_batch_size"])
         form = [_form(tensor) for tensor in (*config["input"], *config["output"])]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BackendUnavailableError(
             f"the configuration of {name!r} on {server.url!r} cannot be read "
             f"({type(error).__name__}: {error}), expected a model's configuration; is it a Triton "
@@ -240,5 +244,5 @@ def _form(tensor: Any) -> tuple[str, str, tuple[int, ...]]:
 def _reason(content: bytes) -> str:
     try:
         return str(json.loads(content)["error"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return content[:200].decode("utf-8", "replace") or "no reason"

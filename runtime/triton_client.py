@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client.
 
     Returns:
-        The exit status: 0, or 2 with one line on stderr.
+        The exit status: 0, 2 with one line on stderr, or 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="python -m edge_arm.runtime.triton_client", description="Ask a Triton server."
@@ -73,10 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backend = open_triton(chosen.model, TritonServer(chosen.url))
         faces = [read_image(path).image_hwc for path in chosen.pictures]
         for path, answer in zip(chosen.pictures, answers(backend, faces), strict=True):
-            print(json.dumps({"file": str(path), **answer}, ensure_ascii=False))
+            # ASCII: a name that is no text, or a terminal's encoding, must not stop a result.
+            print(json.dumps({"file": str(path), **answer}), flush=True)
     except EdgeArmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the lines, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +62,16 @@ def serve_triton(
         accelerate=accelerate,
         engines=engines,
     )
-    require_result_places([] if json is None else [json])
+    if json is not None:
+        require_result_places([json])
+        _require_two_places(out, json)
     served = triton_from_bundle(open_bundle(bundle), config, out)
+    # Before the first line: a reader such as head may close the pipe.
+    if json is not None:
+        write_json(
+            json,
+            {"models": [_facts(model) for model in served.models], "left_out": served.left_out},
+        )
     for model in served.models:
         typer.echo(_line(model))
     for sentence in served.left_out:
@@ -71,11 +80,16 @@ def serve_triton(
         typer.echo(bound)
     models = "1 model" if len(served.models) == 1 else f"{len(served.models)} models"
     typer.echo(f"{models} in {out}; on the server run")
-    typer.echo(f"  tritonserver --model-repository={out.absolute()}")
-    if json is not None:
-        write_json(
-            json,
-            {"models": [_facts(model) for model in served.models], "left_out": served.left_out},
+    typer.echo(f"  tritonserver --model-repository={shlex.quote(str(out.absolute()))}")
+
+
+def _require_two_places(out: Path, json: Path) -> None:
+    from edge_arm.runtime.errors import UsageError
+
+    if json.resolve() == out.resolve():
+        raise UsageError(
+            f"got {str(out)!r} for the repository and for --json, expected a folder and a file; "
+            "choose another name for one of them"
         )
 
 

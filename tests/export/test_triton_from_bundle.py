@@ -182,8 +182,22 @@ def test_an_engine_of_an_earlier_model_is_refused(bundle: Bundle, tmp_path: Path
 def test_an_engine_that_takes_no_single_face_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     put_engine(bundle, batch=BatchRange(4, 8, 16))
     with pytest.raises(
-        EngineError, match=r"takes 4 faces or more, .*takes a single face: .* --batch 1,8,16"
+        EngineError,
+        match=r"takes 4 faces or more, .*takes a single face: .*; run 'edge-arm build .*"
+        r"--precision int8 --batch 1,8,16' on the device, or pass --engines none",
     ):
+        triton_from_bundle(bundle, ServeConfig(), tmp_path / "models")
+
+
+def test_an_engine_of_a_dla_for_several_faces_is_told_the_only_size_that_serves(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    plan = put_engine(bundle, batch=BatchRange(8, 8, 8))
+    record = replace(read_engine_record(plan.with_suffix(".json")), dla_core=0)
+    write_engine_record(plan.with_name("int8-dla0.json"), record)
+    plan.rename(plan.with_name("int8-dla0.plan"))
+    # `edge-arm build --dla` takes one size and refuses three that differ.
+    with pytest.raises(EngineError, match="run 'edge-arm build .* --dla 0 --batch 1' on the"):
         triton_from_bundle(bundle, ServeConfig(), tmp_path / "models")
 
 
@@ -234,8 +248,19 @@ def test_a_bundle_with_nothing_to_serve_is_refused(bundle: Bundle, tmp_path: Pat
 
 @pytest.mark.parametrize("option", ["max_batch", "delay_us", "instances"])
 def test_a_number_out_of_range_is_refused(option: str) -> None:
-    with pytest.raises(UsageError, match=f"got --{option.replace('_', '-')} -1, expected"):
-        ServeConfig(**{option: -1})
+    for value in (-1, 2**64):
+        with pytest.raises(UsageError, match=f"got --{option.replace('_', '-')} {value}, expected"):
+            ServeConfig(**{option: value})
+
+
+def test_the_largest_numbers_fit_into_tritons_fields(bundle: Bundle, tmp_path: Path) -> None:
+    largest = ServeConfig(max_batch=2**31 - 1, instances=2**31 - 1, delay_us=2**64 - 1)
+    triton_from_bundle(bundle, largest, tmp_path / "models")
+    config = read_config(tmp_path / "models" / "fer_fp32" / "config.pbtxt")
+    assert config.max_batch_size == config.instance_group[0].count == 2**31 - 1
+    assert config.dynamic_batching.max_queue_delay_microseconds == 2**64 - 1
+    with pytest.raises(UsageError, match="got --max-batch 2147483648, expected 1 to 2147483647"):
+        ServeConfig(max_batch=2**31)
 
 
 def test_a_server_without_a_gpu_has_no_tensorrt() -> None:

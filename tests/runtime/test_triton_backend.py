@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,13 +83,15 @@ def test_a_server_that_is_not_there_is_refused() -> None:
         open_triton("fer_fp32", TritonServer("http://127.0.0.1:1", timeout_s=2.0))
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "grpc://localhost:8001", "http://"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "grpc://localhost:8001", "http://", "http://[::1", "http://a:port"]
+)
 def test_a_server_without_a_usable_address_is_refused(url: str) -> None:
     with pytest.raises(BackendUnavailableError, match="expected one such as 'http://localhost"):
         open_triton("fer_fp32", TritonServer(url))
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b'{"outputs": []}' + b"x" * 400])
+@pytest.mark.parametrize("answer", [b"", b"{}", b'{"outputs": []}' + b"x" * 400, b"[" * 100_000])
 def test_an_answer_that_is_no_logits_is_refused(served: Served, answer: bytes) -> None:
     backend = open_triton("fer_fp32", TritonServer(served.url))
     served.spoil = answer
@@ -119,8 +124,11 @@ def test_a_model_of_another_form_than_its_parameters_say_is_refused(
         open_triton("fer_fp32", TritonServer(served.url))
 
 
-def test_a_configuration_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TritonServer, "answer", lambda *_: (b"[1]", None))
+@pytest.mark.parametrize("content", [b"[1]", b"[" * 100_000])
+def test_a_configuration_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(TritonServer, "answer", lambda *_: (content, None))
     with pytest.raises(BackendUnavailableError, match="configuration of 'x' on .* cannot be read"):
         open_triton("x")
 
@@ -153,3 +161,39 @@ def test_the_client_says_in_one_line_what_is_wrong(
     error = capsys.readouterr().err
     assert error.startswith("error: cannot read ")
     assert error.count("\n") == 1
+
+
+def test_the_client_ends_quietly_when_nobody_reads_on(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), golden_faces()[0])
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["--url", served.url, "--model", "fer_fp32", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_arm.runtime.triton_client", *words],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_client_takes_a_name_that_the_output_cannot_spell(
+    served: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "Gesicht ä \udcff.png"  # a byte that is no UTF-8
+    encoded = cv2.imencode(".png", golden_faces()[0])[1].tobytes()
+    try:
+        path.write_bytes(encoded)
+    except OSError as error:
+        pytest.skip(f"no such names here ({error})")
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_arm.runtime.triton_client"]
+        + ["--url", served.url, "--model", "fer_fp32", str(path)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["file"] == str(path)

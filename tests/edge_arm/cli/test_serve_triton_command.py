@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,3 +67,36 @@ def test_a_bundle_that_is_not_there_is_one_line_and_status_2(
     status, printed, error = run(monkeypatch, capsys, *words)
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert not (tmp_path / "models").exists()
+
+
+def test_the_command_for_the_server_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundle_to_serve(tmp_path / "bundle")
+    out = tmp_path / "möd els"
+    _, printed, _ = run(monkeypatch, capsys, "--bundle", bundle.path, "--out", out)
+    words = shlex.split(printed.splitlines()[-1])
+    assert words == ["tritonserver", f"--model-repository={out}"]
+
+
+def test_the_facts_are_written_before_the_reader_of_the_lines_has_gone(tmp_path: Path) -> None:
+    bundle = bundle_to_serve(tmp_path / "bundle")
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["--bundle", bundle.path, "--out", tmp_path / "models", "--json", tmp_path / "s.json"]
+    subprocess.run(
+        [sys.executable, "-m", "edge_arm", "serve-triton", *words], stdout=writing, check=False
+    )
+    os.close(writing)
+    assert len(json.loads((tmp_path / "s.json").read_text())["models"]) == 4
+
+
+def test_the_repository_and_the_facts_are_not_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundle_to_serve(tmp_path / "bundle")
+    words = ("--bundle", bundle.path, "--out", tmp_path / "x", "--json", tmp_path / "x")
+    status, _, error = run(monkeypatch, capsys, *words)
+    assert status == 2
+    assert "for the repository and for --json, expected a folder and a file; choose" in error
+    assert not (tmp_path / "x").exists()
