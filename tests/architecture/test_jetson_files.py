@@ -168,6 +168,32 @@ def test_the_service_is_nobodys_root_and_gets_the_camera_and_the_gpu(service: st
     assert _settings(service, "CapabilityBoundingSet") == [""]
 
 
+def test_the_service_reaches_the_daemon_of_csi_cameras(service: str, dockerfile: str) -> None:
+    # The socket of the daemon lies in /tmp, and the container is given it by hand.
+    (socket,) = set(re.findall(r"-v (\S+):\1`", dockerfile))
+    assert _settings(service, "PrivateTmp") == ["yes"]
+    assert _settings(service, "BindPaths") == [f"-{socket}"]
+    assert "nvargus-daemon.service" in _settings(service, "After")[0].split()
+
+
+def test_the_service_is_installed_from_where_its_files_are(service: str) -> None:
+    # The archive and the unit are named without a folder, so nothing may go to another one before.
+    steps = re.findall(r"^#   (.+)$", service, re.M)
+    assert not [step for step in steps if step.startswith("cd ")]
+    bundles = re.findall(r"--(?:out|bundle) (\S+)", "\n".join(steps))
+    assert bundles == ["/var/lib/edge-arm/bundle"] * 2
+
+
+def test_the_page_about_jetsons_promises_only_steps_of_the_check(
+    repository: Path, jetson: Path
+) -> None:
+    script = (jetson / "install_check.sh").read_text(encoding="utf-8")
+    page = (repository / "docs" / "jetson.md").read_text(encoding="utf-8")
+    (promised,) = re.findall(r" looks the device over: (.*), and real answers on a", page)
+    for name in promised.split(", "):
+        assert re.search(rf"\b(yes|no|note) '?{name.rstrip('s')}", script, re.I), name
+
+
 def test_the_commands_in_the_comments_are_taken(
     dockerfile: str, service: str, command_tree: Any
 ) -> None:
