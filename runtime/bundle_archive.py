@@ -175,7 +175,7 @@ def _member(name: str, size_bytes: int) -> tarfile.TarInfo:
 def _engine_sums(folder: Path) -> dict[str, str]:
     """Records with their plans, and the timings that make the next build quick."""
     sums: dict[str, str] = {}
-    for record_path in sorted((folder / ENGINES_FOLDER).glob("*/*.json")):
+    for record_path in sorted((folder / ENGINES_FOLDER).glob("*/[!.]*.json")):
         plan = record_path.with_suffix(".plan")
         record = read_engine_record(record_path)
         if not plan.is_file() or sha256_of_file(plan) != record.plan_sha256:

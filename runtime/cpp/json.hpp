@@ -19,7 +19,6 @@ class Json {
   static Json parse(std::string_view document, const std::string& place);
 
   Kind kind() const { return kind_; }
-  bool is_null() const { return kind_ == Kind::null; }
   const std::string& text() const;
   double number() const;
   int whole_number() const;

@@ -176,6 +176,13 @@ def test_the_service_reaches_the_daemon_of_csi_cameras(service: str, dockerfile:
     assert "nvargus-daemon.service" in _settings(service, "After")[0].split()
 
 
+def test_every_cache_of_the_service_lies_where_it_may_write(service: str) -> None:
+    assert _settings(service, "ProtectSystem") == ["strict"]
+    caches = [f"/var/cache/{name}" for name in _settings(service, "CacheDirectory")]
+    variables = dict(text.split("=", 1) for text in _settings(service, "Environment"))
+    assert [variables["XDG_CACHE_HOME"]] == caches
+
+
 def test_the_service_is_installed_from_where_its_files_are(service: str) -> None:
     # The archive and the unit are named without a folder, so nothing may go to another one before.
     steps = re.findall(r"^#   (.+)$", service, re.M)

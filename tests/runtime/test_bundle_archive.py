@@ -220,6 +220,14 @@ def test_engines_stay_at_home_unless_asked_for(bundle: Path, engine: Path, tmp_p
     assert (tmp_path / "out" / place / "fp32.plan").read_bytes() == b"plan"
 
 
+def test_what_a_killed_build_left_is_no_engine(bundle: Path, engine: Path) -> None:
+    engine.with_name(".fp32.0123abcd.json").write_bytes(engine.read_bytes()[:10])
+    names = {info.name for info, _ in _members(_packed(bundle, engines=True))}
+    assert {name for name in names if name.endswith(".json") and "engines" in name} == {
+        "engines/orin-10.3.0/fp32.json"
+    }
+
+
 def test_engines_are_asked_for_and_there_are_none(bundle: Path) -> None:
     with pytest.raises(EngineError, match="has no engines, expected one for --engines; build it"):
         _packed(bundle, engines=True)
