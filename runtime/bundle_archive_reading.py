@@ -35,6 +35,9 @@ LARGEST_MANIFEST_BYTES = 16 << 20
 LARGEST_OTHER_BYTES = 1 << 30
 """Of a file whose size the manifest does not tell: of all but the models."""
 
+LARGEST_HEADER_BYTES = 1 << 20
+"""Between two files: tarfile keeps a header whole in memory, whatever size it claims to have."""
+
 _PIECE_BYTES = 1 << 20
 _BROKEN = (tarfile.TarError, ValueError, OverflowError, EOFError)
 """What tarfile raises about bytes that are no tar."""
@@ -124,13 +127,45 @@ def _read_archive(stream: BinaryIO, opened: OpenSink) -> ArchiveContent:
     return ArchiveContent(sums, hashed.size_bytes, hashed.sha256)
 
 
+class _MeteredStream:
+    """The archive as tarfile gets it: all that a file needs, and little for what is between."""
+
+    def __init__(self, stream: HashedStream) -> None:
+        self._stream = stream
+        self._left: int | None = None
+
+    @contextmanager
+    def between_files(self) -> Iterator[None]:
+        """No more than a header may be read while the block runs."""
+        self._left = LARGEST_HEADER_BYTES
+        try:
+            yield
+        finally:
+            self._left = None
+
+    def read(self, size: int) -> bytes:
+        """As the stream's."""
+        piece = self._stream.read(size)
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise BundleError(
+                    f"the archive has a header of more than {LARGEST_HEADER_BYTES} bytes, expected "
+                    f"the name and the size of a file in it; {_AGAIN}"
+                )
+        return piece
+
+
 class _Members:
     """The members of a tar that is read once, plain files all; a broken tar in our words."""
 
     def __init__(self, stream: HashedStream) -> None:
+        self._stream = _MeteredStream(stream)
+        source = cast(IO[bytes], self._stream)
         try:
             # Nothing to close: the stream is the caller's.
-            self._tar = tarfile.open(mode="r|", fileobj=cast(IO[bytes], stream))  # noqa: SIM115
+            with self._stream.between_files():
+                self._tar = tarfile.open(mode="r|", fileobj=source)  # noqa: SIM115
         except (*_BROKEN, OSError) as error:
             raise BundleError(
                 f"this is no archive of a bundle ({error}), expected a tar file made by "
@@ -139,7 +174,8 @@ class _Members:
 
     def next(self) -> tarfile.TarInfo | None:
         try:
-            member = self._tar.next()
+            with self._stream.between_files():
+                member = self._tar.next()
         except (*_BROKEN, OSError) as error:
             raise _broken(error) from error
         # A sparse file counts as a plain one, and unpacks to more than is in the archive.

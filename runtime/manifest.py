@@ -213,7 +213,7 @@ def manifest_from_bytes(content: bytes, origin: str) -> Manifest:
     """
     try:
         value = json.loads(content.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{origin!r} is not JSON ({error}), expected the manifest of a bundle; "
             "export the model again"

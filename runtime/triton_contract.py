@@ -101,7 +101,7 @@ def contract_from_parameters(parameters: Mapping[str, str], name: str) -> Served
             temperature=temperature,
             framings=tuple(framing_from_json(item) for item in json.loads(ours["framings"])),
         )
-    except (KeyError, TypeError, ValueError, EdgeArmError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, EdgeArmError) as error:
         raise BackendUnavailableError(
             f"the parameters of the model {name!r} on the server do not hold together "
             f"({type(error).__name__}: {error}), expected what this edge-arm can preprocess for; "

@@ -432,6 +432,25 @@ def test_a_file_of_a_size_that_no_bundle_has_is_refused(
     _refused(_packed(bundle), tmp_path / "out", message)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_header_without_end_takes_no_memory(bundle: Path, tmp_path: Path, place: int) -> None:
+    # Before the header of each file there may be one with more about it, of any size.
+    info, content = _file("comment", b"x" * (2 << 20))
+    info.type = tarfile.XHDTYPE
+    head = info.tobuf(tarfile.USTAR_FORMAT)
+    members = _members(_packed(bundle))
+    before = _archive(members[:place])[: 1024 * place] if place else b""
+    archive = before + head + content + _archive(members[place:])
+    _refused(archive, tmp_path / "out", r"has a header of more than 1048576 bytes, expected the na")
+
+
+def test_a_manifest_of_many_levels_is_refused(bundle: Path, tmp_path: Path) -> None:
+    deep = b"[" * 100_000
+    manifest = _file("manifest.json", deep)
+    archive = _archive([_file("SHA256SUMS", f"{_sha(deep)}  manifest.json\n".encode()), manifest])
+    _refused(archive, tmp_path / "out", "is not JSON .*, expected the manifest of a bundle")
+
+
 def test_an_archive_of_a_newer_version_says_so(bundle: Path, tmp_path: Path) -> None:
     path = bundle / "manifest.json"
     archive = _packed(bundle)

@@ -57,7 +57,7 @@ def test_a_temperature_that_is_none_is_refused(temperature: str) -> None:
         contract_from_parameters(parameters, "x")
 
 
-@pytest.mark.parametrize("framings", ['[{"detector": "haar"}]', "[1]", "1", "none"])
+@pytest.mark.parametrize("framings", ['[{"detector": "haar"}]', "[1]", "1", "none", "[" * 100_000])
 def test_framings_that_are_none_are_refused(framings: str) -> None:
     parameters = contract_to_parameters(CONTRACT) | {"edge_arm.framings": framings}
     with pytest.raises(BackendUnavailableError, match="do not hold together"):
