@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_arm.export.engine_calibrator import cache_for_version, set_implicit_ranges
-from edge_arm.export.engine_interrupt import interrupt_kept
 from edge_arm.export.engine_network import (
     Convolution,
     ParsedNetwork,
@@ -24,6 +23,7 @@ from edge_arm.export.engine_timing_cache import TimingCacheFile, attach_timing_c
 from edge_arm.export.engine_variant import VariantChoice
 from edge_arm.runtime.engine_record import BatchRange
 from edge_arm.runtime.errors import EngineError
+from edge_arm.runtime.interrupt import interrupt_kept
 from edge_arm.runtime.manifest import Precision
 from edge_arm.runtime.tensorrt_library import TensorRT, not_started
 
@@ -126,7 +126,7 @@ def plan_from_onnx(
         else ()
     )
     timings_path = attach_timing_cache(tensorrt, builder_config, timing, fresh=fresh)
-    with interrupt_kept():
+    with interrupt_kept("TensorRT returns"):
         plan = builder.build_serialized_network(parsed.network, builder_config)
     del calibrator  # TensorRT asked it for the last time
     if plan is None:

@@ -26,6 +26,7 @@ from time import perf_counter
 from typing import Any
 
 from edge_arm.runtime.errors import UsageError
+from edge_arm.runtime.interrupt import interrupt_kept
 from edge_arm.runtime.live.answering import (
     Answered,
     Classifier,
@@ -143,16 +144,17 @@ def classified_frames(
                 else:
                     raise item.error
     finally:
-        waiting.close()
-        answered.close()
-        source.close()
-        # Frames that nobody has looked at yet need not be: whoever waits for one is woken.
-        pool.shutdown(wait=True, cancel_futures=True)
-        for thread in threads:
-            if thread.ident is not None:  # Ctrl-C may come while they are started
-                thread.join(_LEAVE_S)
-            if thread.is_alive():
-                _log.warning("the thread %r does not end, it is left behind", thread.name)
+        with interrupt_kept("the threads of this run have ended"):
+            waiting.close()
+            answered.close()
+            source.close()
+            # Frames that nobody has looked at yet need not be: whoever waits for one is woken.
+            pool.shutdown(wait=True, cancel_futures=True)
+            for thread in threads:
+                if thread.ident is not None:  # Ctrl-C may come while they are started
+                    thread.join(_LEAVE_S)
+                if thread.is_alive():
+                    _log.warning("the thread %r does not end, it is left behind", thread.name)
 
 
 def _read_frames(

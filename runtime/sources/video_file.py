@@ -85,7 +85,8 @@ class VideoFile:
         """
         self.name = name
         self.frames_per_s = nominal_rate(capture)
-        self.expected_frames = announced_frames(capture) or None
+        self._announced = announced_frames(capture)
+        self.expected_frames = self._announced or None
         self._capture = capture
         self._counts_frames = counts_frames
         self._shown_s = shown_s
@@ -110,7 +111,7 @@ class VideoFile:
             self._capture.release()
 
     def __iter__(self) -> Iterator[Frame | SourceEvent]:
-        announced = announced_frames(self._capture)
+        announced = self._announced
         clock = FrameClock(self.name, self.frames_per_s)
         failing_since = 0.0
         number = decoded = 0

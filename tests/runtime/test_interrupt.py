@@ -1,4 +1,4 @@
-"""Ctrl-C during a build is neither lost nor let loose inside TensorRT."""
+"""Ctrl-C is neither lost nor let loose inside work that it must not end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import threading
 
 import pytest
 
-from edge_arm.export.engine_interrupt import interrupt_kept
+from edge_arm.runtime.interrupt import interrupt_kept
 
 TWICE = """
 import os, signal
-from edge_arm.export.engine_interrupt import interrupt_kept
-with interrupt_kept():
+from edge_arm.runtime.interrupt import interrupt_kept
+with interrupt_kept("TensorRT returns"):
     os.kill(os.getpid(), signal.SIGINT)
     print("still here", flush=True)
     os.kill(os.getpid(), signal.SIGINT)
@@ -25,7 +25,7 @@ with interrupt_kept():
 
 def test_it_is_raised_after_the_block_and_not_inside(caplog: pytest.LogCaptureFixture) -> None:
     reached = False
-    with pytest.raises(KeyboardInterrupt), interrupt_kept():
+    with pytest.raises(KeyboardInterrupt), interrupt_kept("TensorRT returns"):
         os.kill(os.getpid(), signal.SIGINT)
         reached = True
     assert reached
@@ -34,13 +34,13 @@ def test_it_is_raised_after_the_block_and_not_inside(caplog: pytest.LogCaptureFi
 
 def test_the_handler_of_before_is_back_afterwards() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with interrupt_kept():
+    with interrupt_kept("TensorRT returns"):
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_error_of_the_block_is_not_replaced() -> None:
-    with pytest.raises(ValueError, match="the block's own"), interrupt_kept():
+    with pytest.raises(ValueError, match="the block's own"), interrupt_kept("TensorRT returns"):
         raise ValueError("the block's own")
 
 
@@ -56,7 +56,7 @@ def test_another_thread_builds_without_touching_signals() -> None:
     seen = []
 
     def build() -> None:
-        with interrupt_kept():
+        with interrupt_kept("TensorRT returns"):
             seen.append(signal.getsignal(signal.SIGINT))
 
     before = signal.getsignal(signal.SIGINT)
@@ -64,3 +64,16 @@ def test_another_thread_builds_without_touching_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_sigterm_is_kept_only_where_it_stands_for_ctrl_c() -> None:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupt_kept("the work is done"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            done = True
+        assert done
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with interrupt_kept("the work is done"):
+        assert signal.getsignal(signal.SIGTERM) is before
