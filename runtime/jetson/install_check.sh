@@ -142,7 +142,10 @@ check_edge_arm() {
     return
   fi
   yes bundle "$answer"
-  folder=$(mktemp -d)
+  if ! folder=$(mktemp -d 2>&1); then
+    no answers "no temporary folder ($folder)" 'free some space, or set TMPDIR'
+    return
+  fi
   if "$edge_arm" data clip --out "$folder/clip.avi" --seconds 1 --fps 10 --size 320x240 --faces 1 \
     >"$folder/log" 2>&1 \
     && "$edge_arm" run "$folder/clip.avi" --bundle "$bundle" --json-lines "$folder/lines" \

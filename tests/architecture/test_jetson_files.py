@@ -282,6 +282,20 @@ def test_a_jetson_with_everything_is_found_whole_up_to_the_answer(
     assert status == (0 if rights == "yes" else 1)
 
 
+def test_without_a_place_for_the_clip_nothing_is_written_elsewhere(
+    jetson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A command that takes everything and notes what it was asked.
+    command, asked = tmp_path / "edge-arm", tmp_path / "asked"
+    command.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(asked))}\n', encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    _, marks, said = _check(jetson, tmp_path, "--edge-arm", str(command), "--bundle", "x")
+    assert marks["answers"] == "no"
+    assert "-> free some space, or set TMPDIR" in said
+    assert asked.read_text(encoding="utf-8").splitlines() == ["--version", "bundle verify x"]
+
+
 def test_an_older_jetpack_is_told_what_to_do(jetson: Path, tmp_path: Path) -> None:
     release = tmp_path / "etc" / "nv_tegra_release"
     release.parent.mkdir()
