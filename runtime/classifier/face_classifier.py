@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_arm.runtime.backend import Backend, BackendInfo, Float32Array
+from edge_arm.runtime.backend import Backend, BackendInfo, Float32Array, check_input
 from edge_arm.runtime.classifier.model_choice import ModelChoice
 from edge_arm.runtime.detection.detection_config import DetectionConfig
 from edge_arm.runtime.errors import ImageError, InferenceError, UsageError
@@ -121,6 +121,9 @@ class FaceClassifier:
         Raises:
             InferenceError: if shape or type is wrong, the device fails, or an answer is no number.
         """
+        if images_nhwc.shape != (0, self.size, self.size, 3):
+            # Here and not in the parts of a large batch, whose shapes nobody gave.
+            check_input(images_nhwc, self.size)
         if not len(images_nhwc):
             return np.empty((0, len(self.labels)), np.float32)
         logits = [

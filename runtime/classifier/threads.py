@@ -20,6 +20,9 @@ from pathlib import Path
 
 from edge_arm.runtime.errors import UsageError
 
+MOST_THREADS = 256
+"""More than any board has cores; each takes memory and a moment to start, used or not."""
+
 FEW_CORES = 3
 """Up to so many are all used."""
 
@@ -32,13 +35,13 @@ def inference_threads(named: int | None = None, *, root: Path = Path("/")) -> in
         root: where the file system begins; another one only in tests.
 
     Raises:
-        UsageError: if the number named is below 1.
+        UsageError: if the number named is not from 1 to `MOST_THREADS`.
     """
     if named is not None:
-        if named < 1:
+        if not 1 <= named <= MOST_THREADS:
             raise UsageError(
-                f"got {named} threads for the model, expected at least 1; leave the number out for "
-                "what suits this machine"
+                f"got {named} threads for the model, expected 1 to {MOST_THREADS}; leave the "
+                "number out for what suits this machine"
             )
         return named
     cores = usable_cores(root=root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,16 @@ def test_a_temperature_divides_the_logits(bundle: Bundle) -> None:
     (row,) = classifier_of(bundle, backend, temperature=2.0).classify(faces(1))
     # exp(log(16) / 2) = 4 against 1.
     np.testing.assert_allclose(row, [0.8, 0.2, 0.0], atol=1e-6)
+
+
+def test_a_batch_of_another_shape_is_named_as_it_was_given(bundle: Bundle) -> None:
+    backend = Recorder(np.zeros((20, 7), np.float32))
+    classifier = classifier_of(bundle, backend, config=ClassifierConfig(max_batch=4))
+    # One face without its batch axis, many of another size, and none at all of another size.
+    for shape in ((SIZE, SIZE, 3), (20, SIZE + 1, SIZE, 3), (0, SIZE, 3)):
+        with pytest.raises(InferenceError, match=re.escape(f"got an input of shape {shape} and")):
+            classifier.classify(np.zeros(shape, np.uint8))
+    assert backend.calls == []
 
 
 def test_large_logits_do_not_overflow(bundle: Bundle) -> None:

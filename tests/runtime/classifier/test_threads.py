@@ -110,6 +110,7 @@ def test_a_number_that_was_named_is_taken_as_it_is(
     assert inference_threads(7, root=tmp_path) == 7
 
 
-def test_fewer_than_one_thread_is_refused() -> None:
-    with pytest.raises(UsageError, match="got 0 threads for the model, expected at least 1"):
-        inference_threads(0)
+@pytest.mark.parametrize("named", [0, 257])
+def test_no_thread_and_more_than_a_machine_bears_are_refused(named: int) -> None:
+    with pytest.raises(UsageError, match=f"got {named} threads for the model, expected 1 to 256"):
+        inference_threads(named)
