@@ -145,7 +145,7 @@ def run_benchmark(
         models = {spec.name: stack.enter_context(open_model(bundle, spec)) for spec in specs}
         turns = _turns(models, faces, config, watch)
         one = _one_by_one(bundle, dict(zip(specs, models.values(), strict=True)), config, faces)
-        before_model = _picture_stages(bundle, config, around)
+        before_model = _picture_stages(bundle, config, around, steps=len(specs) + 1)
         watch.look()
         energy = _energies(models, faces, config, around.power, notes)
         infos = {name: model.info for name, model in models.items()}
@@ -267,14 +267,14 @@ def _one_by_one(
 
 
 def _picture_stages(
-    bundle: Bundle, config: BenchmarkConfig, around: Surroundings
+    bundle: Bundle, config: BenchmarkConfig, around: Surroundings, *, steps: int
 ) -> dict[str, LatencyStats]:
     if around.picture is None:
         return {}
     return picture_stages(
         around.picture,
         size=bundle.manifest.preprocess.size,
-        seconds=config.seconds * _SHARES["stages"] / 3,
+        seconds=config.seconds * _SHARES["stages"] / steps,
         detector=around.detector,
     )
 
@@ -331,7 +331,9 @@ def _remarks(
             "Warm-up ended before the latency had come to rest, so that the first rounds may be "
             f"off: {', '.join(restless)}."
         )
-    if state.throttled:
+    # An alarm at the start is older than the run, because reading forgets it; one that came later
+    # has ended the run.
+    if any(state.throttles.values()):
         found.append(
             "The machine was throttled from start to end: these are the latencies of a hot or an "
             "underfed machine. Let it cool down, or give it a stronger supply."

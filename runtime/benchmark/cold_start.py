@@ -70,8 +70,8 @@ class AloneResult:
         cold: its start.
         memory: by batch size, in the first start, after some calls of this size and of those before
             it; None where the system does not tell.
-        gpu_bytes: by how much the GPU's free memory fell, whoever else took or gave some then;
-            None where no engine ran.
+        gpu_bytes: by how much the GPU's free memory grew when the model was closed, whoever else
+            took or gave some then; None where no engine ran.
     """
 
     cold: ColdStart
@@ -136,7 +136,8 @@ def _one_start(bundle_path: Path, spec: ModelSpec, batch_sizes: list[int]) -> di
     except subprocess.TimeoutExpired as error:
         raise BackendError(
             f"{spec.name} gave no answer within {TIMEOUT_S:g} s in a process of its own, expected "
-            "one; end other programs, or leave this model out with --precision or --backend"
+            "one; end other programs, take a smaller --batch, or leave this model out with "
+            "--precision or --backend"
         ) from error
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tiny_bundle import golden_faces, tiny_bundle
 from edge_arm.runtime.benchmark.benchmark import (
     BenchmarkConfig,
     Surroundings,
+    _remarks,
     base_of,
     run_benchmark,
 )
@@ -18,6 +20,7 @@ from edge_arm.runtime.benchmark.benchmark import (
     golden_faces as faces_of,
 )
 from edge_arm.runtime.benchmark.energy_run import EnergyPlan
+from edge_arm.runtime.benchmark.machine_state import state_now
 from edge_arm.runtime.benchmark.ratios import FEWEST_ROUNDS
 from edge_arm.runtime.benchmark.stages import Picture
 from edge_arm.runtime.crop import CropBox
@@ -121,6 +124,13 @@ def test_a_machine_that_is_throttled_all_the_while_is_said_to_be(
     # Without /proc there the load of others is not known, so nothing is said about it.
     assert result.load_of_others is None
     assert not any("not quiet" in note for note in result.notes)
+
+
+def test_an_alarm_from_before_the_run_is_no_throttling_of_the_run() -> None:
+    old_alarm = replace(state_now(), alarms=("VDD_IN (critical)",), throttles={"fan": 0})
+    assert _remarks({}, 0.0, old_alarm) == []
+    (note,) = _remarks({}, 0.0, replace(old_alarm, throttles={"cpu-throttle": 1}))
+    assert "was throttled from start to end" in note
 
 
 class SilentSensor:
