@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_arm.cli.backends import BackendName, CudaName, PrecisionName, VariantName
-from edge_arm.runtime.errors import BackendUnavailableError, UsageError
+from edge_arm.cli.watching_run import terminated_like_interrupted
+from edge_arm.runtime.errors import BackendUnavailableError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from edge_arm.runtime.benchmark.benchmark import BenchmarkConfig, Surroundings
     from edge_arm.runtime.benchmark.result import Benchmark
 
-QUICK_SECONDS = 3.0
+SECONDS, STARTS = 24.0, 3
+QUICK_SECONDS, QUICK_STARTS = 3.0, 1
 
 
 def benchmark(
@@ -54,15 +57,25 @@ def benchmark(
         float, typer.Option(min=0, help="Frames per second of the paced run; 0 leaves it out.")
     ] = 30.0,
     seconds: Annotated[
-        float, typer.Option(help="To measure in; starts and warm-up come on top.")
-    ] = 24.0,
+        float | None,
+        typer.Option(
+            help=f"To measure in, {SECONDS:g} if absent; starts and warm-up come on top.",
+        ),
+    ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help=f"A glance, for CI: {QUICK_SECONDS:g} seconds, one start."),
+        typer.Option(
+            "--quick",
+            help=f"A glance, for CI: {QUICK_SECONDS:g} seconds and one start, where not named.",
+        ),
     ] = False,
     starts: Annotated[
-        int, typer.Option(min=0, help="Of each model in a process of its own; 0 leaves them out.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"Of each model in a process of its own, {STARTS} if absent; 0 leaves them out.",
+        ),
+    ] = None,
     detector: Annotated[
         str | None,
         typer.Option(
@@ -107,16 +120,27 @@ def benchmark(
             variants=tuple(name.value for name in variant or ()),
         ),
     )
+    if threads is not None and not any(spec.place.on_cpu for spec in found.specs):
+        raise UsageError(
+            f"got --threads {threads} and no model that a CPU runs, expected one: a GPU has no "
+            "threads to count; leave --threads out"
+        )
     config = _config(
         batch_sizes or tuple(sorted({1, 8, found.largest_batch or 1})),
         fps=fps,
-        seconds=QUICK_SECONDS if quick else seconds,
-        starts=min(starts, 1) if quick else starts,
+        seconds=(QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds,
+        starts=(QUICK_STARTS if quick else STARTS) if starts is None else starts,
     )
     around, missing = _surroundings(detector)
-    result = run_benchmark(opened, found.specs, config, around)
-    _write(result, json, plot)
-    print_benchmark(result, (*found.left_out, *missing), written)
+    with terminated_like_interrupted():  # or a start of a model would outlive this process
+        result = run_benchmark(opened, found.specs, config, around)
+    left_out = (*found.left_out, *missing)
+    try:
+        _write(result, json, plot)
+    except StorageError:  # a disk that filled up meanwhile does not cost the figures
+        print_benchmark(result, left_out, ())
+        raise
+    print_benchmark(result, left_out, written)
 
 
 def _config(
@@ -157,7 +181,7 @@ def _surroundings(detector: str | None) -> tuple[Surroundings, tuple[str, ...]]:
 
 def _batch_sizes(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and 1 <= int(part) <= 4096 for part in parts):
+    if not all(re.fullmatch("[0-9]{1,4}", part) and 1 <= int(part) <= 4096 for part in parts):
         raise UsageError(
             f"got --batch {text!r}, expected numbers from 1 to 4096 with commas between them; "
             "write it as --batch 1,8,32"

@@ -7,7 +7,7 @@ what a user would miss is said in a note.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_arm.runtime.classifier.wanted_model import refuse_contradictions
 from edge_arm.runtime.engine_choice import all_engines, build_command
@@ -51,7 +51,7 @@ class WantedModels:
     def named_backends(self) -> tuple[str, ...]:
         """Those that were named, or are meant by another word."""
         if self.backends:
-            return self.backends
+            return tuple(dict.fromkeys(self.backends))
         if self.dla_core is not None:
             return (TENSORRT,)
         return () if self.provider == "cpu" else (ONNXRUNTIME,)
@@ -59,6 +59,13 @@ class WantedModels:
     def wants(self, precision: Precision) -> bool:
         """Whether a precision is to be timed."""
         return not self.precisions or precision in (Precision.FP32, *self.precisions)
+
+    def wants_engine(self, precision: Precision) -> bool:
+        """Whether an engine of a precision is to be timed; it is of the main model."""
+        other = precision is Precision.INT8 and MAIN_VARIANT not in (
+            self.variants or (MAIN_VARIANT,)
+        )
+        return self.wants(precision) and not other
 
 
 @dataclass(frozen=True)
@@ -91,21 +98,27 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
     for precision in wanted.precisions:
         bundle.manifest.artifact(precision)
     named = wanted.named_backends
+    if not named:
+        _refuse_contradictions(wanted, Place(ONNXRUNTIME))
     specs: list[ModelSpec] = []
     left_out: list[str] = []
     largest: list[int] = []
     for backend in named or (TENSORRT, ONNXRUNTIME, OPENVINO):
-        provider = wanted.provider if backend == ONNXRUNTIME else "cpu"
+        # What no backend that was named can use goes to each of them, to be refused.
+        goes_here = backend == ONNXRUNTIME or ONNXRUNTIME not in named
+        provider = wanted.provider if goes_here else "cpu"
         core = wanted.dla_core if backend == TENSORRT or backend in named else None
-        place = Place(backend, provider, wanted.cuda, core, wanted.threads)
+        place = Place(backend, provider, wanted.cuda, core)
         if named:
-            refuse_contradictions(place, precisions=wanted.precisions, variants=wanted.variants)
+            _refuse_contradictions(wanted, place)
+        if place.on_cpu:
+            place = replace(place, threads=wanted.threads)
         try:
             import_library(place)
             if backend == TENSORRT:
                 engines = engines_of_this_device(bundle, place)
-                specs += [ModelSpec(place, item) for item in engines if wanted.wants(item)]
-                largest += [size for item, size in engines.items() if wanted.wants(item)]
+                specs += [ModelSpec(place, item) for item in engines if wanted.wants_engine(item)]
+                largest += [size for item, size in engines.items() if wanted.wants_engine(item)]
                 left_out += _missing_engines(bundle, place, wanted, set(engines))
             else:
                 specs += _files(bundle, place, wanted)
@@ -125,6 +138,10 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
     return ModelsHere(tuple(specs), max(largest, default=None), tuple(left_out))
 
 
+def _refuse_contradictions(wanted: WantedModels, place: Place) -> None:
+    refuse_contradictions(place, precisions=wanted.precisions, variants=wanted.variants)
+
+
 def _missing_engines(
     bundle: Bundle, place: Place, wanted: WantedModels, there: set[Precision]
 ) -> list[str]:
@@ -135,7 +152,7 @@ def _missing_engines(
     """
     found = []
     for precision in bundle.manifest.precisions():
-        if precision in there or not wanted.wants(precision):
+        if precision in there or not wanted.wants_engine(precision):
             continue
         reason = (
             f"the bundle has no {precision.value} engine for this device, expected one to time; "

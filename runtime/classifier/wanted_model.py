@@ -36,10 +36,7 @@ class WantedModel:
 
     def __post_init__(self) -> None:
         if self.provider is not None and self.named_backend != ONNXRUNTIME:
-            raise UsageError(
-                f"got --provider {self.provider} with --backend {self.named_backend}, expected "
-                "--backend onnxruntime: only ONNX Runtime has providers; leave one of the two out"
-            )
+            raise _no_providers(self.provider, self.place.backend)
         if self.threads is not None and not self.place.on_cpu:
             raise UsageError(
                 f"got --threads {self.threads} for {self.place.shown}, expected a CPU to run the "
@@ -80,6 +77,8 @@ def refuse_contradictions(
     Raises:
         UsageError: naming the two.
     """
+    if place.provider != "cpu" and place.backend != ONNXRUNTIME:
+        raise _no_providers(place.provider, place.backend)
     if place.dla_core is not None and place.backend != TENSORRT:
         raise UsageError(
             f"got --dla {place.dla_core} with --backend {place.backend}, expected "
@@ -108,3 +107,10 @@ def refuse_contradictions(
             f"got --precision fp16 with --backend openvino, expected int8: {FP16_NOTE}; leave "
             "fp16 out or take --backend onnxruntime"
         )
+
+
+def _no_providers(provider: str, backend: str) -> UsageError:
+    return UsageError(
+        f"got --provider {provider} with --backend {backend}, expected --backend onnxruntime: only "
+        "ONNX Runtime has providers; leave one of the two out"
+    )

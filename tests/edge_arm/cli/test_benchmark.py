@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from edge_arm.cli.benchmark_picture import FACE, drawn_picture
 from edge_arm.cli.benchmark_table import ms_text, print_benchmark
 from edge_arm.export.engine_config import BuildConfig
 from edge_arm.export.engine_from_bundle import engine_from_bundle
+from edge_arm.runtime import storage
+from edge_arm.runtime.benchmark import benchmark as benchmark_run
+from edge_arm.runtime.benchmark.benchmark import BenchmarkConfig
 from edge_arm.runtime.benchmark.models_here import ModelsHere
 from edge_arm.runtime.detection.detector_choice import detector_factory
 from edge_arm.runtime.errors import EdgeArmError, StorageError, UsageError
@@ -82,7 +88,7 @@ def test_an_engine_is_timed_with_its_copies(tmp_path: Path) -> None:
     assert list(model["stages"]) == ["copy in", "compute", "copy out", "probabilities"]
 
 
-@pytest.mark.parametrize("batch", ["", "0", "1,,8", "1;8", "-1", "5000"])
+@pytest.mark.parametrize("batch", ["", "0", "1,,8", "1;8", "-1", "5000", "²"])
 def test_batch_sizes_that_are_none_are_refused(bundle: Bundle, batch: str) -> None:
     with pytest.raises(UsageError, match=r"got --batch .* expected numbers from 1 to 4096 with"):
         run(bundle, f"--batch={batch}", *QUICK)
@@ -93,6 +99,91 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 ) -> None:
     with pytest.raises(StorageError, match="it is a folder"):
         run(bundle, "--json", tmp_path, *QUICK)
+
+
+def test_figures_are_shown_where_their_file_cannot_be_written(
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full_disk(path: Path, value: object) -> None:
+        raise StorageError(f"cannot write {str(path)!r}: the disk is full")
+
+    monkeypatch.setattr(storage, "write_json", full_disk)
+    # Without the runner, which drops what was printed before an error.
+    with pytest.raises(StorageError, match="the disk is full"):
+        app(
+            [
+                *("--bundle", str(bundle.path), "--backend", "onnxruntime", "--batch", "1"),
+                *(*QUICK, "--json", str(tmp_path / "speed.json")),
+            ],
+            standalone_mode=False,
+        )
+    out = capsys.readouterr().out
+    assert "ONNX Runtime FP32" in out
+    assert "result:" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "starts"),
+    [
+        ((), 24.0, 3),
+        (("--quick",), 3.0, 1),
+        (("--quick", "--seconds", "60", "--starts", "5"), 60.0, 5),
+        (("--starts", "0"), 24.0, 0),
+    ],
+)
+def test_what_is_named_goes_before_what_quick_means(
+    bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    seconds: float,
+    starts: int,
+) -> None:
+    class StartedError(Exception):
+        """Ends the run where it would begin."""
+
+    def start(_: Bundle, __: object, config: BenchmarkConfig, ___: object) -> None:
+        assert (config.seconds, config.starts) == (seconds, starts)
+        raise StartedError
+
+    monkeypatch.setattr(benchmark_run, "run_benchmark", start)
+    with pytest.raises(StartedError):
+        app(["--bundle", str(bundle.path), *words], standalone_mode=False)
+
+
+def test_threads_without_a_cpu_are_refused(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with installed(FakeMachine()):
+        engine_from_bundle(bundle, BuildConfig(Precision.FP16))
+        with pytest.raises(UsageError, match="got --threads 1 and no model that a CPU runs"):
+            run(bundle, "--backend", "tensorrt", *QUICK)
+
+
+def test_a_process_that_is_ended_takes_the_start_of_a_model_with_it(bundle: Bundle) -> None:
+    words = ("--bundle", str(bundle.path), "--backend", "onnxruntime", "--starts", "500")
+    command = [sys.executable, "-m", "edge_arm", "benchmark", *words]
+    parent = subprocess.Popen(command, stderr=subprocess.PIPE)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    try:
+        deadline = time.monotonic() + 30
+        while not (found := children.read_text(encoding="ascii").split()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        parent.terminate()
+        assert parent.wait(timeout=10) == 130
+    finally:
+        parent.kill()
+        parent.communicate()
+    assert not any(is_running(int(pid)) for pid in found)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def test_a_detector_that_is_named_is_used_or_refused(bundle: Bundle, tmp_path: Path) -> None:

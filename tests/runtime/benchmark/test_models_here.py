@@ -113,6 +113,32 @@ def test_words_that_do_not_go_together_are_refused(bundle: Bundle) -> None:
         models_here(bundle, WantedModels(("onnxruntime",), dla_core=0))
     with pytest.raises(UsageError, match="got --precision fp16 with --backend openvino"):
         models_here(bundle, WantedModels(("openvino",), precisions=(Precision.FP16,)))
+    with pytest.raises(UsageError, match="got --provider cuda with --backend openvino, expected"):
+        models_here(bundle, WantedModels(("openvino",), provider="cuda"))
+    # With no backend named either.
+    with pytest.raises(UsageError, match="got --variant cpu and no int8 among --precision"):
+        models_here(bundle, WantedModels(precisions=(Precision.FP16,), variants=("cpu",)))
+
+
+def test_a_backend_that_is_named_twice_is_timed_once(bundle: Bundle) -> None:
+    twice = models_here(bundle, WantedModels(("onnxruntime", "onnxruntime"), variants=("main",)))
+    once = models_here(bundle, WantedModels(("onnxruntime",), variants=("main",)))
+    assert twice == once
+
+
+def test_the_int8_engine_is_of_the_main_model(tmp_path: Path) -> None:
+    bundle = with_cpu_variant(tiny_bundle(tmp_path / "bundle"))
+    with installed(FakeMachine()):
+        engine_from_bundle(bundle, BuildConfig(Precision.INT8))
+        main = models_here(bundle, WantedModels(variants=("main",), threads=1))
+        cpu = models_here(bundle, WantedModels(variants=("cpu",), threads=1))
+    assert "TensorRT INT8" in names(main)
+    assert "TensorRT INT8" not in names(cpu)
+    assert not any("TensorRT INT8" in reason for reason in cpu.left_out)
+    # A GPU has no threads to tell.
+    engine, *files = main.specs
+    assert engine.place.threads is None
+    assert {spec.place.threads for spec in files} == {1}
 
 
 def test_a_machine_that_runs_nothing_says_what_to_install(
