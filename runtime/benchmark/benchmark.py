@@ -128,9 +128,13 @@ def run_benchmark(
 
     Raises:
         BackendError: if a model cannot be run.
+        BundleError: if the bundle's golden faces, temperatures or models are not what it says.
         MeasurementError: if the machine's state changed meanwhile.
     """
     started = time.perf_counter()
+    # First, because a bundle that was damaged is to be known before the work.
+    faces = golden_faces(bundle, max(config.batch_sizes))
+    temperatures, _ = usable_temperatures(bundle)
     watch = _StateWatch(around.root)
     load_before = processor_times(around.root)
     notes: list[str] = []
@@ -140,11 +144,11 @@ def run_benchmark(
             bundle.path, spec, batch_sizes=config.batch_sizes, starts=config.starts
         )
     watch.look()
-    faces = golden_faces(bundle, max(config.batch_sizes))
     with ExitStack() as stack:
         models = {spec.name: stack.enter_context(open_model(bundle, spec)) for spec in specs}
         turns = _turns(models, faces, config, watch)
-        one = _one_by_one(bundle, dict(zip(specs, models.values(), strict=True)), config, faces)
+        by_spec = dict(zip(specs, models.values(), strict=True))
+        one = _one_by_one(by_spec, faces, config, temperatures)
         before_model = _picture_stages(bundle, config, around, steps=len(specs) + 1)
         watch.look()
         energy = _energies(models, faces, config, around.power, notes)
@@ -240,10 +244,12 @@ def _turns(
 
 
 def _one_by_one(
-    bundle: Bundle, models: dict[ModelSpec, Backend], config: BenchmarkConfig, faces: Uint8Array
+    models: dict[ModelSpec, Backend],
+    faces: Uint8Array,
+    config: BenchmarkConfig,
+    temperatures: dict[Precision, float],
 ) -> dict[str, tuple[PacedResult | None, dict[str, LatencyStats]]]:
     """What each model is timed at by itself: one face, on a clock and step by step."""
-    temperatures, _ = usable_temperatures(bundle)
     found = {}
     for spec, model in models.items():
         model.infer(faces[:1])

@@ -7,7 +7,8 @@ on one without integer instructions. Nothing tells that as well as the two model
 2. What came out is kept in the user's cache folder and holds for this CPU, this ONNX Runtime, this
    number of threads and these two files; with anything else it is measured again.
 3. A cache that cannot be read or written costs the time of a measurement, never an answer, and is
-   said. A trial that fails leaves FP32, and that is said too.
+   said. A trial that fails leaves FP32, and that is said too. A bundle whose INT8 model is not what
+   its manifest says is an error, as it is when that model is opened.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
 
     Raises:
         BackendUnavailableError: if ONNX Runtime is not here.
+        BundleError: if the file of INT8 is not there or changed, and nothing is remembered.
     """
     situation = _Situation(
         cpu=cpu_name(),
@@ -100,6 +102,7 @@ def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
     for memory in kept:
         if memory.situation == situation:
             return _verdict(memory.trial, f"measured on {memory.date}", doubts)
+    bundle.model(Precision.INT8, CPU_VARIANT)  # a file that was damaged is no trial that failed
     _log.info("measuring once whether INT8 or FP32 is faster on this CPU")
     try:
         trial = _measured(bundle, threads)

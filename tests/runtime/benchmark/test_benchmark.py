@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_bundle import golden_faces, tiny_bundle
 
+from edge_arm.runtime.benchmark import benchmark as run_of_benchmark
 from edge_arm.runtime.benchmark.benchmark import (
     BenchmarkConfig,
     Surroundings,
@@ -25,8 +27,8 @@ from edge_arm.runtime.benchmark.ratios import FEWEST_ROUNDS
 from edge_arm.runtime.benchmark.stages import Picture
 from edge_arm.runtime.crop import CropBox
 from edge_arm.runtime.detection.detector import FoundFace
-from edge_arm.runtime.errors import MeasurementError, UsageError
-from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.errors import BundleError, MeasurementError, UsageError
+from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
 from edge_arm.runtime.model_spec import ModelSpec, Place
 from edge_arm.runtime.preprocess import Uint8Array
 
@@ -84,6 +86,25 @@ def test_models_are_started_alone_if_that_is_asked_for(bundle: Bundle) -> None:
     assert model.alone.cold.starts == 1
     assert list(model.alone.memory) == [1]
     assert model.paced is None
+
+
+@pytest.mark.parametrize("name", ["golden.npz", "temperature.json"])
+def test_a_damaged_bundle_is_refused_before_the_work(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_bundle(tmp_path / "bundle").path
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"][name] = "0" * 64
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (path / name).write_bytes(b"something else")
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("a model was started")
+
+    monkeypatch.setattr(run_of_benchmark, "run_alone", work)
+    config = replace(SHORT, starts=1)
+    with pytest.raises(BundleError, match="the file was changed or not copied whole"):
+        run_benchmark(open_bundle(path), (FP32,), config, Surroundings())
 
 
 class ThrottlingDetector:

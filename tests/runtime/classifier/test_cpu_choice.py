@@ -15,6 +15,7 @@ from edge_arm.runtime.backend import BackendInfo, Float32Array
 from edge_arm.runtime.classifier import cpu_choice, cpu_trial
 from edge_arm.runtime.classifier.cpu_choice import cache_path, cpu_name, int8_or_fp32
 from edge_arm.runtime.classifier.cpu_trial import CpuTrial, trial_from_text
+from edge_arm.runtime.errors import BundleError
 from edge_arm.runtime.manifest import Bundle
 from edge_arm.runtime.preprocess import Uint8Array
 
@@ -155,20 +156,22 @@ def test_a_relative_cache_folder_does_not_count(monkeypatch: pytest.MonkeyPatch)
     assert cache_path() == Path.home() / ".cache" / "edge-arm" / "cpu-choice.json"
 
 
-def test_a_trial_that_fails_leaves_fp32_and_says_why(
+def test_an_int8_model_that_is_not_the_bundles_is_an_error_and_no_reason_for_fp32(
     bundle: Bundle, cache: Path, tmp_path: Path
 ) -> None:
-    elsewhere = replace(bundle, path=tmp_path / "gone")
-    verdict = int8_or_fp32(elsewhere, THREADS)
-    assert not verdict.int8
-    assert "The trial of INT8 against FP32 failed (cannot read" in verdict.doubts[0]
-    assert "so FP32 runs; name one with --precision" in verdict.doubts[0]
+    damaged = replace(bundle, path=tmp_path)
+    with pytest.raises(BundleError, match=r"cannot read .*int8\.cpu\.onnx"):
+        int8_or_fp32(damaged, THREADS)
+    (tmp_path / "model.int8.cpu.onnx").write_bytes(b"something else")
+    with pytest.raises(BundleError, match="the file was changed or not copied whole"):
+        int8_or_fp32(damaged, THREADS)
     assert not cache.exists()
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
+        ("import sys; sys.exit('no such instruction')", "failed (no such instruction), so FP32"),
         ("import os; os.kill(os.getpid(), 9)", "failed (it ended with status -9)"),
         ("import time; time.sleep(60)", "failed (it took more than 0.5 s)"),
         ("print('chatter')", "failed (it ended with status 0)"),
@@ -182,6 +185,8 @@ def test_a_trial_that_dies_or_hangs_leaves_fp32(
     verdict = int8_or_fp32(bundle, THREADS)
     assert not verdict.int8
     assert reason in verdict.doubts[0]
+    assert "so FP32 runs; name one with --precision" in verdict.doubts[0]
+    assert not cache.exists()
 
 
 def test_only_the_newest_choices_are_kept(
