@@ -33,17 +33,26 @@ def print_benchmark(result: Benchmark, left_out: Sequence[str], written: Sequenc
         console.width = max(console.width, 140)
     for line in _machine_lines(result):
         console.print(line, soft_wrap=True)
-    for table in (_latencies(result), _paced(result), _stages(result), _alone(result)):
-        if table is not None:
-            console.print()
-            console.print(table)
-    _print_energies(console, result)
+    _print_table(console, _latencies(result))
+    _print_table(console, _paced(result))
+    _print_table(console, _stages(result))
+    if result.picture_stages:
+        told = [f"{name} {ms_text(one.p50_ms)}" for name, one in result.picture_stages.items()]
+        console.print(f"before the model: {', '.join(told)}", soft_wrap=True)
+    _print_table(console, _alone(result))
+    _print_table(console, _energies(result))
     console.print()
     for line in (*result.notes, *left_out, _reading(result)):
         console.print(line, soft_wrap=True)
     console.print(f"took {result.elapsed_s:.0f} s")
     if written:
         console.print(f"result: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _print_table(console: Console, table: Table | None) -> None:
+    if table is not None:
+        console.print()
+        console.print(table)
 
 
 def ms_text(value: float | None) -> str:
@@ -138,12 +147,6 @@ def _stages(result: Benchmark) -> Table:
         table.add_row(
             model.spec.name, *(_NOTHING if one is None else ms_text(one.p50_ms) for one in found)
         )
-    if result.picture_stages:
-        told = ", ".join(
-            f"{name} {ms_text(stats.p50_ms)}" for name, stats in result.picture_stages.items()
-        )
-        table.caption = f"before the model: {told}"
-        table.caption_justify = "left"
     return table
 
 
@@ -191,10 +194,10 @@ def _alone(result: Benchmark) -> Table | None:
     return table
 
 
-def _print_energies(console: Console, result: Benchmark) -> None:
+def _energies(result: Benchmark) -> Table | None:
     rows = [(model, model.energy) for model in result.models if model.energy is not None]
     if not rows:
-        return
+        return None
     largest = rows[0][0].batches[-1].batch_size
     table = _table(
         f"energy beyond the idle machine at batch {largest}, {rows[0][1].source}",
@@ -209,8 +212,7 @@ def _print_energies(console: Console, result: Benchmark) -> None:
             f"{energy.busy_w:.2f}",
             f"{energy.idle_w:.2f}",
         )
-    console.print()
-    console.print(table)
+    return table
 
 
 def _percentiles(stats: LatencyStats) -> Iterable[str]:

@@ -92,11 +92,13 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
 
     Raises:
         UsageError: for words that do not go together.
-        BundleError: if a precision that was named is not in the bundle.
+        BundleError: if a precision or variant that was named is not in the bundle.
         BackendError: if a backend that was named is not here, or nothing is.
     """
     for precision in wanted.precisions:
         bundle.manifest.artifact(precision)
+    for variant in wanted.variants:
+        bundle.manifest.artifact(Precision.INT8, variant)
     named = wanted.named_backends
     if not named:
         _refuse_contradictions(wanted, Place(ONNXRUNTIME))
@@ -127,7 +129,7 @@ def models_here(bundle: Bundle, wanted: WantedModels) -> ModelsHere:
                 raise
             if _would_be_missed(error, bundle, backend):
                 left_out.append(f"{place.shown}: {error}.")
-        if backend == OPENVINO and _has(specs, OPENVINO) and wanted.wants(Precision.FP16):
+        if backend == OPENVINO and _has(specs, OPENVINO) and _has_fp16(bundle, wanted):
             left_out.append(f"{place.shown} FP16: {FP16_NOTE}.")
     if not specs:
         raise BackendUnavailableError(
@@ -166,6 +168,7 @@ def _missing_engines(
 
 def _files(bundle: Bundle, place: Place, wanted: WantedModels) -> Iterator[ModelSpec]:
     """The ONNX files of the bundle that a backend runs."""
+    has_cpu = any(item.variant == CPU_VARIANT for item in bundle.manifest.artifacts)
     for precision in bundle.manifest.precisions():
         if not wanted.wants(precision):
             continue
@@ -174,15 +177,16 @@ def _files(bundle: Bundle, place: Place, wanted: WantedModels) -> Iterator[Model
         variants = wanted.variants or (MAIN_VARIANT, CPU_VARIANT)
         if precision is not Precision.INT8 or MAIN_VARIANT in variants:
             yield ModelSpec(place, precision)
-        if precision is Precision.INT8 and CPU_VARIANT in variants and place.on_cpu:
-            there = any(item.variant == CPU_VARIANT for item in bundle.manifest.artifacts)
-            if there or CPU_VARIANT in wanted.variants:
-                bundle.manifest.artifact(precision, CPU_VARIANT)
-                yield ModelSpec(place, precision, CPU_VARIANT)
+        if precision is Precision.INT8 and has_cpu and CPU_VARIANT in variants and place.on_cpu:
+            yield ModelSpec(place, precision, CPU_VARIANT)
 
 
 def _has(specs: list[ModelSpec], backend: str) -> bool:
     return any(spec.place.backend == backend for spec in specs)
+
+
+def _has_fp16(bundle: Bundle, wanted: WantedModels) -> bool:
+    return Precision.FP16 in bundle.manifest.precisions() and wanted.wants(Precision.FP16)
 
 
 def _would_be_missed(error: BackendError, bundle: Bundle, backend: str) -> bool:

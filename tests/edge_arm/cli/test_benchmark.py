@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -63,6 +64,8 @@ def test_models_are_timed_and_the_result_is_written(bundle: Bundle, tmp_path: Pa
     assert "FP16" not in out
     assert "before the model: decode " in out
     assert ", find " in out
+    # In one line, however narrow the table above it is.
+    assert re.search(r"before the model: decode \S+, find \S+, crop and resize [\d.]+\n", out)
     value = json.loads(told.read_text(encoding="utf-8"))
     assert [model["precision"] for model in value["models"]] == ["fp32", "int8"]
     assert [batch["batch_size"] for batch in value["models"][0]["batches"]] == [1, 2]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from edge_arm.export.engine_from_bundle import engine_from_bundle
 from edge_arm.runtime.benchmark.models_here import ModelsHere, WantedModels, models_here
 from edge_arm.runtime.engine_record import BatchRange
 from edge_arm.runtime.errors import BackendUnavailableError, BundleError, EngineError, UsageError
-from edge_arm.runtime.manifest import Bundle, Precision
+from edge_arm.runtime.manifest import Bundle, Precision, open_bundle
 
 # TensorRT and CUDA, whose modules are not installed here except where a fake machine has them.
 NO_GPU_LIBRARIES = FakeMachine(tensorrt=None, cuda=())
@@ -100,6 +101,21 @@ def test_a_precision_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> 
     plain = tiny_bundle(tmp_path / "bundle")
     with pytest.raises(BundleError, match=r"no int8 model \(cpu\)"):
         models_here(plain, WantedModels(("onnxruntime",), variants=("cpu",)))
+
+
+def test_a_bundle_of_fp32_alone_is_told_about_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    path = tiny_bundle(tmp_path / "bundle").path
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["models"] = [item for item in manifest["models"] if item["precision"] == "fp32"]
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    plain = open_bundle(path)
+    with installed(NO_GPU_LIBRARIES):
+        found = models_here(plain, WantedModels())
+        assert names(found) == ["ONNX Runtime FP32", "OpenVINO FP32"]
+        assert found.left_out == ()
+        with pytest.raises(BundleError, match=r"no int8 model \(cpu\)"):
+            models_here(plain, WantedModels(variants=("cpu",)))
 
 
 def test_a_provider_that_is_named_means_onnx_runtime_and_a_core_means_tensorrt() -> None:
