@@ -22,6 +22,7 @@ from edge_arm.runtime.errors import ImageError, InferenceError, UsageError
 from edge_arm.runtime.labels import LabelSet
 from edge_arm.runtime.manifest import Bundle
 from edge_arm.runtime.preprocess import Uint8Array
+from edge_arm.runtime.statistics import softmax
 
 if TYPE_CHECKING:
     from edge_arm.runtime.live.frame_faces import FaceFinding, LookAtFrame
@@ -218,10 +219,7 @@ class FaceClassifier:
                 f"{self.labels.classes[column]!r}, expected a finite number; make the model again, "
                 "or use a higher precision"
             )
-        scaled = logits / np.float32(self._temperature)
-        # Softmax does not change by a constant; the largest becomes 0, so that exp cannot overflow.
-        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+        return softmax(logits, temperature=self._temperature).astype(np.float32)
 
 
 def _checked_picture(picture: Uint8Array) -> Uint8Array:
