@@ -337,9 +337,7 @@ def _remarks(
             "Warm-up ended before the latency had come to rest, so that the first rounds may be "
             f"off: {', '.join(restless)}."
         )
-    # An alarm at the start is older than the run, because reading forgets it; one that came later
-    # has ended the run.
-    if any(state.throttles.values()):
+    if state.throttled:
         found.append(
             "The machine was throttled from start to end: these are the latencies of a hot or an "
             "underfed machine. Let it cool down, or give it a stronger supply."

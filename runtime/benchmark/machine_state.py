@@ -74,8 +74,8 @@ class MachineState:
 
     @property
     def throttled(self) -> bool:
-        """Something is slowed down at this moment."""
-        return any(self.throttles.values()) or bool(self.alarms)
+        """Something is slowed down at this moment; an alarm may be of any moment before."""
+        return any(self.throttles.values())
 
 
 def state_now(root: Path = Path("/")) -> MachineState:

@@ -142,7 +142,9 @@ class FaceClassifier:
         Raises:
             ImageError: if the file is no whole picture or a huge one, or the array is no picture.
             InferenceError: see `classify`.
-            UsageError: if the detector's file cannot be used.
+            UsageError: if the detector's name means nothing or its file cannot be used.
+            BackendUnavailableError: if this OpenCV lacks the detector.
+            BundleError: if how the training faces were cut was damaged in the bundle.
         """
         from edge_arm.runtime.live.answering import labelled_faces
         from edge_arm.runtime.live.frame_faces import look_at_frame

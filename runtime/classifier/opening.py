@@ -41,7 +41,7 @@ def open_classifier(
         precision: fp32, fp16 or int8.
         backend: onnxruntime, tensorrt or openvino.
         detector: "haar", or a file as `edge-arm run --detector` takes it; None if every picture is
-            one face already, cut as the training faces were.
+            one face already, cut as the training faces were. Looked at when the first picture is.
         threads: of the CPU.
 
     Raises:
