@@ -111,7 +111,9 @@ def int8_or_fp32(bundle: Bundle, threads: int) -> CpuVerdict:
         reason = f"The trial of INT8 against FP32 failed ({_last_line(error)}), so FP32 runs"
         return CpuVerdict(False, "not measured", (*doubts, f"{reason}; name one with --precision."))
     memory = _Memory(situation, trial, date.today().isoformat())
-    doubts += _keep(path, [*kept, memory])
+    # Read again: what other processes measured meanwhile is kept too.
+    others = [item for item in _kept(path)[0] if item.situation != situation]
+    doubts += _keep(path, [*others, memory])
     return _verdict(trial, "measured now", doubts)
 
 

@@ -189,6 +189,23 @@ def test_a_trial_that_dies_or_hangs_leaves_fp32(
     assert not cache.exists()
 
 
+def test_what_another_process_measured_meanwhile_is_kept(
+    bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = CpuTrial((3.0, 3.0), 3.0, 1.0)
+    meanwhile = [THREADS + 1, THREADS]
+
+    def measured(of: Bundle, threads: int) -> CpuTrial:
+        if meanwhile:  # the other process begins later and ends sooner, and once with the same
+            int8_or_fp32(of, meanwhile.pop(0))
+        return trial
+
+    monkeypatch.setattr(cpu_choice, "_measured", measured)
+    int8_or_fp32(bundle, THREADS)
+    kept = json.loads(cache.read_text(encoding="utf-8"))["choices"]
+    assert sorted(item["situation"]["threads"] for item in kept) == [THREADS, THREADS + 1]
+
+
 def test_only_the_newest_choices_are_kept(
     bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
