@@ -221,6 +221,12 @@ def test_the_variant_for_cpus_where_it_cannot_be_is_refused(
         BackendChoice(**choice, variants=(VariantName.CPU,))
 
 
+@pytest.mark.parametrize("name", [BackendName.TENSORRT, BackendName.OPENVINO])
+def test_a_provider_beside_another_backend_is_refused(name: BackendName) -> None:
+    with pytest.raises(UsageError, match=f"got --provider cuda with --backend {name.value}, expec"):
+        BackendChoice(name, provider="cuda")
+
+
 def test_openvino_leaves_fp16_out_and_says_so(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
     choice = BackendChoice(BackendName.OPENVINO)
