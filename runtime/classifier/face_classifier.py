@@ -122,11 +122,10 @@ class FaceClassifier:
         Raises:
             InferenceError: if shape or type is wrong, the device fails, or an answer is no number.
         """
-        if images_nhwc.shape != (0, self.size, self.size, 3):
-            # Here and not in the parts of a large batch, whose shapes nobody gave.
-            check_input(images_nhwc, self.size)
-        if not len(images_nhwc):
+        if images_nhwc.shape == (0, self.size, self.size, 3):
             return np.empty((0, len(self.labels)), np.float32)
+        # Here and not in the parts of a large batch, whose shapes nobody gave.
+        check_input(images_nhwc, self.size)
         logits = [
             self._backend.infer(images_nhwc[start : start + self.max_batch])
             for start in range(0, len(images_nhwc), self.max_batch)
