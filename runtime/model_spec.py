@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from edge_arm.runtime.backend import Backend
 from edge_arm.runtime.errors import UsageError
 from edge_arm.runtime.manifest import CPU_VARIANT, MAIN_VARIANT, Bundle, Precision
+from edge_arm.runtime.this_device import this_device
 
 ONNXRUNTIME, TENSORRT, OPENVINO = "onnxruntime", "tensorrt", "openvino"
 _SHOWN = {ONNXRUNTIME: "ONNX Runtime", TENSORRT: "TensorRT", OPENVINO: "OpenVINO"}
@@ -166,32 +166,24 @@ def engines_of_this_device(bundle: Bundle, place: Place) -> dict[Precision, int]
         BackendUnavailableError: if TensorRT, the CUDA library or a GPU is not here.
         EngineError: if there is none.
     """
-    from edge_arm.runtime.cuda_device import open_cuda
     from edge_arm.runtime.engine_choice import engines_here
-    from edge_arm.runtime.tensorrt_library import load_tensorrt
 
-    tensorrt = load_tensorrt()
-    with closing(open_cuda(place.cuda)) as device:
-        found = engines_here(
-            bundle, gpu=device.facts.name, tensorrt=tensorrt.version, dla_core=place.dla_core
-        )
+    with this_device(place.cuda) as here:
+        found = engines_here(bundle, gpu=here.gpu, tensorrt=here.tensorrt, dla_core=place.dla_core)
     return {precision: engine.record.batch.max for precision, engine in found.items()}
 
 
 def _open_engine(bundle: Bundle, spec: ModelSpec) -> Backend:
-    from edge_arm.runtime.cuda_device import open_cuda
     from edge_arm.runtime.engine_choice import find_engine
     from edge_arm.runtime.tensorrt_backend import TensorRTBackend
-    from edge_arm.runtime.tensorrt_library import load_tensorrt
 
     place = spec.place
-    tensorrt = load_tensorrt()
-    with closing(open_cuda(place.cuda)) as device:
+    with this_device(place.cuda) as here:
         found = find_engine(
             bundle,
             spec.precision,
-            gpu=device.facts.name,
-            tensorrt=tensorrt.version,
+            gpu=here.gpu,
+            tensorrt=here.tensorrt,
             dla_core=place.dla_core,
         )
         return TensorRTBackend(found.plan, found.record, cuda=place.cuda)

@@ -189,19 +189,16 @@ def opened_variants(bundle: Bundle, choice: BackendChoice) -> Iterator[list[Mode
 
 
 def _engines(stack: ExitStack, bundle: Bundle, choice: BackendChoice) -> dict[Precision, Backend]:
-    from edge_arm.runtime.cuda_device import open_cuda
     from edge_arm.runtime.engine_choice import engines_here, find_engine
     from edge_arm.runtime.manifest import Precision
     from edge_arm.runtime.tensorrt_backend import TensorRTBackend
-    from edge_arm.runtime.tensorrt_library import load_tensorrt
+    from edge_arm.runtime.this_device import this_device
 
-    tensorrt = load_tensorrt()
-    device = open_cuda(choice.cuda.value)
-    stack.callback(device.close)
-    gpu, version, core = device.facts.name, tensorrt.version, choice.dla_core
+    here = stack.enter_context(this_device(choice.cuda.value))
+    gpu, tensorrt, core = here.gpu, here.tensorrt, choice.dla_core
     for name in choice.only:  # one that was named and is not there is an error
-        find_engine(bundle, Precision(name.value), gpu=gpu, tensorrt=version, dla_core=core)
-    found = engines_here(bundle, gpu=gpu, tensorrt=version, dla_core=core)
+        find_engine(bundle, Precision(name.value), gpu=gpu, tensorrt=tensorrt, dla_core=core)
+    found = engines_here(bundle, gpu=gpu, tensorrt=tensorrt, dla_core=core)
     return {
         precision: stack.enter_context(
             TensorRTBackend(engine.plan, engine.record, cuda=choice.cuda.value)

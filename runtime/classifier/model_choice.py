@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from edge_arm.runtime.model_spec import (
     ModelSpec,
     Place,
 )
+from edge_arm.runtime.this_device import ThisDevice, this_device
 
 CPU_BATCH = 8
 """On a CPU larger batches are hardly faster and take more memory (docs/log.md)."""
@@ -112,24 +112,14 @@ def _recorded_ms(engine: FoundEngine) -> float:
     return engine.record.acceptance["latency_ms"] / engine.record.batch.opt
 
 
-@dataclass(frozen=True)
-class _Device:
-    """The GPU and the TensorRT that are here."""
-
-    gpu: str
-    tensorrt: str
+def _device(wanted: WantedModel) -> ThisDevice:
+    with this_device(wanted.cuda) as here:
+        return here
 
 
-def _device(wanted: WantedModel) -> _Device:
-    from edge_arm.runtime.cuda_device import open_cuda
-    from edge_arm.runtime.tensorrt_library import load_tensorrt
-
-    version = load_tensorrt().version
-    with closing(open_cuda(wanted.cuda)) as device:
-        return _Device(device.facts.name, version)
-
-
-def _engines(bundle: Bundle, wanted: WantedModel, device: _Device) -> dict[Precision, FoundEngine]:
+def _engines(
+    bundle: Bundle, wanted: WantedModel, device: ThisDevice
+) -> dict[Precision, FoundEngine]:
     """Engines for this device, of the precision that was named or of all."""
     here = {"gpu": device.gpu, "tensorrt": device.tensorrt}
     core = wanted.dla_core
