@@ -7,6 +7,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 # models in tests are tiny, and on many cores waking the threads costs more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell lets what it runs in the background ignore Ctrl-C, and every child inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Help and tables look the same in a terminal, in a pipe and in CI.
 os.environ["COLUMNS"] = "120"
 os.environ["NO_COLOR"] = "1"

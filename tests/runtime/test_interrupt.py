@@ -77,3 +77,12 @@ def test_sigterm_is_kept_only_where_it_stands_for_ctrl_c() -> None:
         signal.signal(signal.SIGTERM, before)
     with interrupt_kept("the work is done"):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupt_kept("the work is done"):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
