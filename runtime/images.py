@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_arm.runtime.crop import CropBox, cropped
 from edge_arm.runtime.errors import ImageError
+from edge_arm.runtime.jpeg_segments import END_OF_IMAGE, START_OF_SCAN, jpeg_segments
 from edge_arm.runtime.preprocess import Uint8Array
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -137,21 +138,11 @@ def _png_has_end(content: bytes, name: str) -> bool:
 
 
 def _jpeg_has_end(content: bytes) -> bool:
-    # An EXIF thumbnail has an end marker of its own, so the marker segments are walked up to the
-    # start of scan (ITU-T T.81, B.1.1.4: marker, then a length that counts itself) and the end
-    # marker is looked for only behind it; entropy-coded data never contains FF D9.
-    position = 2
-    while position + 4 <= len(content):
-        if content[position] != 0xFF:
-            position += 1
-            continue
-        marker = content[position + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        if marker == 0xD9:
+    # An EXIF thumbnail has an end marker of its own, so the segments are walked up to the start of
+    # scan and the end marker is looked for only behind it; entropy-coded data never contains FF D9.
+    for marker, position in jpeg_segments(content):
+        if marker == END_OF_IMAGE:
             return True
-        if marker == 0xDA:
+        if marker == START_OF_SCAN:
             return content.find(b"\xff\xd9", position) >= 0
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
     return False

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from edge_arm.runtime.backend import Backend
@@ -43,6 +45,17 @@ class VariantName(str, Enum):
 
     MAIN = "main"
     CPU = "cpu"
+
+
+ProviderOption = Annotated[str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")]
+CudaOption = Annotated[CudaName, typer.Option(help="Library that runs TensorRT engines.")]
+DlaOption = Annotated[
+    int | None, typer.Option(min=0, metavar="CORE", help="Engines of this DLA core.")
+]
+PrecisionsOption = Annotated[
+    list[PrecisionName] | None,
+    typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
+]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendName, CudaName, PrecisionName, VariantName
+from edge_arm.cli.backends import (
+    BackendName,
+    CudaName,
+    CudaOption,
+    DlaOption,
+    PrecisionsOption,
+    ProviderOption,
+    VariantName,
+)
 from edge_arm.cli.watching_run import terminated_like_interrupted
 from edge_arm.runtime.errors import BackendUnavailableError, StorageError, UsageError
 
@@ -26,19 +34,10 @@ def benchmark(
         list[BackendName] | None,
         typer.Option(help="Only this one; may be given again. All that are here if absent."),
     ] = None,
-    provider: Annotated[
-        str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")
-    ] = "cpu",
-    cuda: Annotated[
-        CudaName, typer.Option(help="Library that runs TensorRT engines.")
-    ] = CudaName.PYCUDA,
-    dla: Annotated[
-        int | None, typer.Option(min=0, metavar="CORE", help="Engines of this DLA core.")
-    ] = None,
-    precision: Annotated[
-        list[PrecisionName] | None,
-        typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
-    ] = None,
+    provider: ProviderOption = "cpu",
+    cuda: CudaOption = CudaName.PYCUDA,
+    dla: DlaOption = None,
+    precision: PrecisionsOption = None,
     variant: Annotated[
         list[VariantName] | None,
         typer.Option(help="Only this INT8 model: main, or the one for CPUs. Both if absent."),

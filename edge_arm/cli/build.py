@@ -100,15 +100,15 @@ def build_if_possible(bundle: Bundle, precision: Precision) -> None:
         EngineError: if TensorRT and a GPU are here and the build fails all the same; the reason is
             on stderr by then.
     """
-    from edge_arm.runtime.cuda_device import open_cuda
+    from edge_arm.runtime.cuda_device import CUDA_LIBRARIES
     from edge_arm.runtime.engine_choice import build_command
     from edge_arm.runtime.errors import BackendUnavailableError, EngineError
-    from edge_arm.runtime.tensorrt_library import load_tensorrt
+    from edge_arm.runtime.this_device import this_device
 
     command = build_command(bundle, precision, None)
     try:
-        load_tensorrt()
-        open_cuda().close()
+        with this_device(CUDA_LIBRARIES[0]):
+            pass
     except BackendUnavailableError as error:
         _log.info("no engine was built here, on the device run '%s'; because %s", command, error)
         return

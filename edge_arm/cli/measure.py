@@ -12,7 +12,10 @@ from edge_arm.cli.backends import (
     BackendChoice,
     BackendName,
     CudaName,
-    PrecisionName,
+    CudaOption,
+    DlaOption,
+    PrecisionsOption,
+    ProviderOption,
     VariantName,
 )
 from edge_arm.cli.known_for_measuring import ReferenceName
@@ -38,19 +41,10 @@ def measure(
     backend: Annotated[
         BackendName, typer.Option(help="What runs the models.")
     ] = BackendName.ONNXRUNTIME,
-    provider: Annotated[
-        str, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")
-    ] = "cpu",
-    cuda: Annotated[
-        CudaName, typer.Option(help="Library that runs TensorRT engines.")
-    ] = CudaName.PYCUDA,
-    dla: Annotated[
-        int | None, typer.Option(min=0, metavar="CORE", help="Engines of this DLA core.")
-    ] = None,
-    precision: Annotated[
-        list[PrecisionName] | None,
-        typer.Option(help="Only this one beside FP32; may be given again. All if absent."),
-    ] = None,
+    provider: ProviderOption = "cpu",
+    cuda: CudaOption = CudaName.PYCUDA,
+    dla: DlaOption = None,
+    precision: PrecisionsOption = None,
     variant: Annotated[
         list[VariantName] | None,
         typer.Option(

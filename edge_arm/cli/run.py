@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_arm.cli.backends import BackendName, CudaName, PrecisionName, VariantName
+from edge_arm.cli.backends import (
+    BackendName,
+    CudaName,
+    CudaOption,
+    PrecisionName,
+    VariantName,
+)
 from edge_arm.cli.watching_run import summary_line, terminated_like_interrupted, watched
 from edge_arm.runtime.errors import UsageError
 
@@ -67,9 +73,7 @@ def run(
     provider: Annotated[
         str | None, typer.Option(help="ONNX Runtime's: cpu, cuda, tensorrt, rtx.")
     ] = None,
-    cuda: Annotated[
-        CudaName, typer.Option(help="Library that runs TensorRT engines.")
-    ] = CudaName.PYCUDA,
+    cuda: CudaOption = CudaName.PYCUDA,
     dla: Annotated[
         int | None, typer.Option(min=0, metavar="CORE", help="The engine of this DLA core.")
     ] = None,

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from threading import Event, Thread
-from types import TracebackType
 from typing import Protocol
 
 from edge_arm.runtime.errors import DataError
@@ -114,17 +113,6 @@ class LiveStream:
             target=self._read_to_the_end, args=(connection,), name=f"read {name}", daemon=True
         )
         self._thread.start()
-
-    def __enter__(self) -> LiveStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop reading. The device is given back as soon as its driver returns."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import struct
 
+from edge_arm.runtime.jpeg_segments import END_OF_IMAGE, START_OF_SCAN, jpeg_segments
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 # ITU-T T.81, table B.1: start of frame, all kinds; C4, C8 and CC in this range are other markers.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -45,24 +47,12 @@ def picture_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(content: bytes) -> tuple[int, int] | None:
-    # T.81, B.1.1.4: marker, then a length that counts itself; B.2.2: precision, height, width.
-    position = 2
-    while position + 4 <= len(content):
-        if content[position] != 0xFF:
-            position += 1
-            continue
-        marker = content[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # without a length
-            position += 2
-        elif marker in _JPEG_FRAMES:
+    for marker, position in jpeg_segments(content):
+        if marker in _JPEG_FRAMES:  # T.81, B.2.2: precision, height, width
             height, width = struct.unpack_from(">HH", content, position + 5)
             return width, height
-        elif marker in (0xD9, 0xDA):  # the picture begins or ends, and no frame header came
+        if marker in (END_OF_IMAGE, START_OF_SCAN):  # and no frame header came
             return None
-        else:
-            position += 2 + struct.unpack_from(">H", content, position + 2)[0]
     return None
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from types import TracebackType
 
 from edge_arm.runtime.errors import DataError, ImageError
 from edge_arm.runtime.images import decode_image
@@ -64,17 +63,6 @@ class PictureSource:
         self.expected_frames: int | None = len(self.paths)
         self._config = config
         self._closed = Event()
-
-    def __enter__(self) -> PictureSource:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration at the next picture."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import Event, Lock
-from types import TracebackType
 
 from edge_arm.runtime.errors import DataError
 from edge_arm.runtime.sources.frame import EventKind, Frame, SourceEvent
@@ -38,17 +37,6 @@ class StoredStream:
         self._using = Lock()
         self._connection = connect(self._closed)
         self.frames_per_s = self._connection.frames_per_s
-
-    def __enter__(self) -> StoredStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End it; a read that waits returns soon."""

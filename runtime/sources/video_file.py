@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Lock
-from types import TracebackType
 
 import cv2
 
@@ -92,17 +91,6 @@ class VideoFile:
         self._shown_s = shown_s
         self._reading = Lock()  # a capture must not be released while another thread reads it
         self._closed = Event()
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; the iteration ends at the next frame."""

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -110,7 +111,9 @@ def _config(**limits: float) -> SourceConfig:
 
 
 def test_frames_of_a_pipeline_come_with_its_rate(stand_in: Path, outcome: Callable) -> None:
-    with open_source("gst:num-buffers=3 caps sleep=0.2 frames=3 exit=0", _config()) as source:
+    with closing(
+        open_source("gst:num-buffers=3 caps sleep=0.2 frames=3 exit=0", _config())
+    ) as source:
         assert (source.live, source.frames_per_s) == (True, 20.0)
         result = outcome(source)
     assert result.numbers == [0, 1, 2]
@@ -122,7 +125,7 @@ def test_what_the_pipeline_prints_does_not_get_between_the_frames(
     stand_in: Path, outcome: Callable
 ) -> None:
     text = "gst:num-buffers=2 say=GST_ARGUS caps sleep=0.2 frames=1 say=CONSUMER frames=1 exit=0"
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         assert outcome(source).numbers == [0, 1]
 
 
@@ -131,7 +134,7 @@ def test_a_pipeline_that_dies_is_started_again(stand_in: Path, outcome: Callable
         "gst:num-buffers=4 caps sleep=0.2 frames=2 again=exit=0 "
         "'say=ERROR: the sensor fell off' exit=3"
     )
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         result = outcome(source)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "exit status 3: ERROR: the sensor fell off" in result.events[0].reason
@@ -141,7 +144,7 @@ def test_a_pipeline_that_dies_is_started_again(stand_in: Path, outcome: Callable
 
 def test_a_camera_whose_pipeline_just_ends_is_lost(stand_in: Path, outcome: Callable) -> None:
     text = "gst:caps sleep=0.2 frames=2 'say=Error generated: no capture' say=other exit=0"
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         result = outcome(islice(source, 6))  # it would come back for ever
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "exit status 0: Error generated: no capture" in result.events[0].reason
@@ -153,7 +156,7 @@ def test_a_pipeline_that_stalls_is_ended_and_started_again(
 ) -> None:
     text = "gst:num-buffers=4 deaf caps sleep=0.2 frames=2 again=exit=0 sleep=30"
     start = time.monotonic()
-    with open_source(text, _config(timeout_s=0.6)) as source:
+    with closing(open_source(text, _config(timeout_s=0.6))) as source:
         result = outcome(source)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "no frame came for 0.6 s" in result.events[0].reason
@@ -201,7 +204,7 @@ def test_frames_that_change_their_size_start_the_pipeline_again(
         "gst:num-buffers=2 caps sleep=0.2 frames=1 again=exit=0 "
         "caps=20x8 sleep=0.3 frames=5 sleep=60"
     )
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         result = outcome(source)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "its frames are no longer 15 x 8 pixels" in result.events[0].reason
@@ -211,7 +214,7 @@ def test_a_pipeline_over_a_file_waits_for_whoever_is_slow(
     stand_in: Path, outcome: Callable
 ) -> None:
     text = "gst:filesrc caps frames=3000 exit=0"  # a pipe holds less
-    with open_source(text, SourceConfig(waiting_frames=1)) as source:
+    with closing(open_source(text, SourceConfig(waiting_frames=1))) as source:
         assert not source.live
         time.sleep(0.2)
         result = outcome(source)
@@ -221,7 +224,9 @@ def test_a_pipeline_over_a_file_waits_for_whoever_is_slow(
 
 
 def test_a_pipeline_over_a_file_that_dies_is_reported(stand_in: Path, outcome: Callable) -> None:
-    with open_source("gst:filesrc caps frames=4 'say=ERROR: damaged' exit=1", _config()) as source:
+    with closing(
+        open_source("gst:filesrc caps frames=4 'say=ERROR: damaged' exit=1", _config())
+    ) as source:
         result = outcome(source)
     assert [(event.kind, event.number, event.count) for event in result.events] == [
         (EventKind.BROKEN, 4, 0)
@@ -231,7 +236,7 @@ def test_a_pipeline_over_a_file_that_dies_is_reported(stand_in: Path, outcome: C
 
 def test_a_pipeline_over_a_file_without_a_frame_is_an_error(stand_in: Path) -> None:
     with (
-        open_source("gst:filesrc caps exit=1", _config()) as source,
+        closing(open_source("gst:filesrc caps exit=1", _config())) as source,
         pytest.raises(DataError, match=r"gave no frame \(exit status 1, without a word\)"),
     ):
         list(source)
@@ -286,7 +291,7 @@ def test_a_real_pipeline_gives_right_colours_at_any_size(
         "gst:videotestsrc num-buffers=8 is-live=true pattern=red ! "
         f"video/x-raw,width={size[0]},height={size[1]},framerate=20/1"
     )
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         assert source.frames_per_s == 20.0
         result = outcome(source)
     assert result.accounted() == list(range(len(result.frames)))
@@ -304,7 +309,7 @@ def test_a_real_pipeline_of_hd_size_keeps_its_colours(outcome: Callable) -> None
         "gst:videotestsrc num-buffers=4 is-live=true pattern=red ! "
         "video/x-raw,width=1280,height=720,framerate=10/1"
     )
-    with open_source(text, _config()) as source:
+    with closing(open_source(text, _config())) as source:
         result = outcome(source)
     middle = result.frames[-1].image_hwc[360, 640]
     np.testing.assert_allclose(middle, (255, 0, 0), atol=3)
@@ -315,7 +320,9 @@ def test_a_real_pipeline_reads_a_video_to_its_end(
     tmp_path: Path, make_video: Callable, outcome: Callable
 ) -> None:
     path = make_video(tmp_path / "a b.avi", "MJPG")
-    with open_source(f"gst:filesrc location='{path}' ! avidemux ! jpegdec", _config()) as source:
+    with closing(
+        open_source(f"gst:filesrc location='{path}' ! avidemux ! jpegdec", _config())
+    ) as source:
         result = outcome(source)
     assert result.numbers == list(range(30))
     assert result.frames[25].time_s == pytest.approx(1.0)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_stream_that_closes_and_comes_back_is_survived(
 ) -> None:
     started = camera(frames=(30, 30))
     config = SourceConfig(give_up_s=1.0, timeout_s=1.5, waiting_frames=100)
-    with open_source(started.url, config) as source:
+    with closing(open_source(started.url, config)) as source:
         assert (source.live, source.moving) == (True, True)
         result = outcome(source)
     assert started.connections == 2
@@ -122,7 +123,7 @@ def test_a_stream_that_stalls_is_lost_in_time(
     started = camera(frames=(30,), stall=True)
     config = SourceConfig(give_up_s=0.0, timeout_s=1.0, waiting_frames=100)
     start = time.monotonic()
-    with open_source(started.url, config) as source:
+    with closing(open_source(started.url, config)) as source:
         result = outcome(source)
     assert time.monotonic() - start < 6
     assert result.kinds[0] is EventKind.LOST
@@ -134,7 +135,7 @@ def test_a_slow_reader_gets_new_frames_and_every_number_once(
 ) -> None:
     started = camera(frames=(60,))
     numbers: list[int] = []
-    with open_source(started.url, SourceConfig(give_up_s=0.0, timeout_s=3)) as source:
+    with closing(open_source(started.url, SourceConfig(give_up_s=0.0, timeout_s=3))) as source:
         for item in source:
             if isinstance(item, Frame):
                 numbers.append(item.number)
@@ -181,7 +182,7 @@ def test_a_finite_video_behind_a_url_is_read_as_a_file(
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/a.avi"
-        with open_source(url, SourceConfig()) as source:
+        with closing(open_source(url, SourceConfig())) as source:
             assert not source.live
             assert outcome(source).numbers == list(range(30))
     finally:

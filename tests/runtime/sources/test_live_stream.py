@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from threading import Event
 
 import numpy as np
@@ -72,7 +73,7 @@ def _stream(connect: Connect, **limits: float) -> LiveStream:
 
 
 def test_frames_come_in_order_until_the_end(outcome: Callable) -> None:
-    with _stream(Scripts([0.05, 1, 2, 3])) as stream:
+    with closing(_stream(Scripts([0.05, 1, 2, 3]))) as stream:
         assert (stream.live, stream.moving, stream.frames_per_s) == (True, True, 30.0)
         result = outcome(stream)
     assert result.greys == [1, 2, 3]
@@ -81,7 +82,7 @@ def test_frames_come_in_order_until_the_end(outcome: Callable) -> None:
 
 
 def test_a_broken_frame_is_counted_where_it_was(outcome: Callable) -> None:
-    with _stream(Scripts([0.05, 1, Broken.FRAME, Broken.FRAME, 2])) as stream:
+    with closing(_stream(Scripts([0.05, 1, Broken.FRAME, Broken.FRAME, 2]))) as stream:
         result = outcome(stream)
     assert [(event.kind, event.number, event.count) for event in result.events] == [
         (EventKind.BROKEN, 1, 2)
@@ -91,7 +92,7 @@ def test_a_broken_frame_is_counted_where_it_was(outcome: Callable) -> None:
 
 def test_a_lost_camera_is_opened_again_and_frames_go_on(outcome: Callable) -> None:
     scripts = Scripts([0.05, 1, LOST], DataError("not yet"), [2, 3])
-    with _stream(scripts) as stream:
+    with closing(_stream(scripts)) as stream:
         result = outcome(stream)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "the cable is out" in result.events[0].reason
@@ -105,7 +106,7 @@ def test_a_lost_camera_is_opened_again_and_frames_go_on(outcome: Callable) -> No
 
 
 def test_a_connection_without_a_frame_is_no_reconnection(outcome: Callable) -> None:
-    with _stream(Scripts([0.05, 1, LOST], [LOST], [2])) as stream:
+    with closing(_stream(Scripts([0.05, 1, LOST], [LOST], [2]))) as stream:
         result = outcome(stream)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert result.numbers == [0, 1]
@@ -113,7 +114,7 @@ def test_a_connection_without_a_frame_is_no_reconnection(outcome: Callable) -> N
 
 def test_it_is_given_up_in_time_and_said(outcome: Callable) -> None:
     start = time.monotonic()
-    with _stream(Scripts([0.05, 1, LOST]), give_up_s=1.0) as stream:
+    with closing(_stream(Scripts([0.05, 1, LOST]), give_up_s=1.0)) as stream:
         result = outcome(stream)
     assert time.monotonic() - start < 3
     assert result.kinds == [EventKind.LOST, EventKind.LOST]
@@ -128,14 +129,14 @@ def test_a_first_opening_that_fails_is_an_error_at_once() -> None:
 
 def test_a_source_that_opens_and_gives_nothing_is_an_error() -> None:
     with (
-        _stream(Scripts([LOST]), give_up_s=0.0) as stream,
+        closing(_stream(Scripts([LOST]), give_up_s=0.0)) as stream,
         pytest.raises(DataError, match="opened and gave no frame"),
     ):
         list(stream)
 
 
 def test_a_driver_that_does_not_return_is_noticed_and_survived(outcome: Callable) -> None:
-    with _stream(Scripts([0.05, 1, 0.7, 2]), timeout_s=0.2) as stream:
+    with closing(_stream(Scripts([0.05, 1, 0.7, 2]), timeout_s=0.2)) as stream:
         result = outcome(stream)
     assert result.kinds == [EventKind.LOST, EventKind.RECONNECTED]
     assert "its driver has not returned for 0.4 s" in result.events[0].reason
@@ -144,7 +145,7 @@ def test_a_driver_that_does_not_return_is_noticed_and_survived(outcome: Callable
 
 def test_a_driver_that_never_returns_is_given_up(outcome: Callable) -> None:
     start = time.monotonic()
-    with _stream(Scripts([0.05, 1, 1.5, 2]), timeout_s=0.1, give_up_s=0.3) as stream:
+    with closing(_stream(Scripts([0.05, 1, 1.5, 2]), timeout_s=0.1, give_up_s=0.3)) as stream:
         result = outcome(stream)
     assert time.monotonic() - start < 2.5
     assert result.numbers == [0]
@@ -155,7 +156,7 @@ def test_a_slow_consumer_loses_old_frames_and_is_told(outcome: Callable) -> None
     config = SourceConfig(waiting_frames=1)
     script = [0.05, *(step for value in range(30) for step in (value, 0.005))]
     numbers = []
-    with LiveStream("camera:0", Scripts(script), config=config) as stream:
+    with closing(LiveStream("camera:0", Scripts(script), config=config)) as stream:
         for item in stream:
             count = 1 if isinstance(item, Frame) else item.count
             numbers += range(item.number, item.number + count)
@@ -185,5 +186,8 @@ def test_a_bug_in_the_reading_thread_reaches_whoever_takes_frames() -> None:
         def read(self) -> Reading:
             raise ZeroDivisionError("a bug")
 
-    with _stream(lambda _: Buggy([])) as stream, pytest.raises(ZeroDivisionError, match="a bug"):
+    with (
+        closing(_stream(lambda _: Buggy([]))) as stream,
+        pytest.raises(ZeroDivisionError, match="a bug"),
+    ):
         list(stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,7 @@ def _picture(path: Path, form: str = ".png") -> Path:
 
 @pytest.mark.parametrize("form", [".jpg", ".png", ".bmp", ".webp", ".tif"])
 def test_a_picture_is_told_by_its_content(tmp_path: Path, outcome: Callable, form: str) -> None:
-    with open_source(str(_picture(tmp_path / "no suffix.mp4", form))) as source:
+    with closing(open_source(str(_picture(tmp_path / "no suffix.mp4", form)))) as source:
         assert isinstance(source, PictureSource)
         assert (source.live, source.moving, source.frames_per_s) == (False, False, None)
         assert outcome(source).frames[0].image_hwc.shape == (8, 12, 3)
@@ -39,7 +40,7 @@ def test_a_picture_is_told_by_its_content(tmp_path: Path, outcome: Callable, for
 def test_a_video_is_told_by_its_content(tmp_path: Path, make_video: Callable) -> None:
     path = make_video(tmp_path / "a.avi", "MJPG")
     renamed = path.rename(tmp_path / "a.jpg")
-    with open_source(str(renamed)) as source:
+    with closing(open_source(str(renamed))) as source:
         assert isinstance(source, VideoFile)
         assert source.name == str(renamed)
 
@@ -48,20 +49,20 @@ def test_a_folder_named_like_a_video_is_a_folder(tmp_path: Path, outcome: Callab
     folder = tmp_path / "x.mp4"
     folder.mkdir()
     _picture(folder / "a.png")
-    with open_source(str(folder)) as source:
+    with closing(open_source(str(folder))) as source:
         assert outcome(source).numbers == [0]
 
 
 def test_a_quoted_pattern_works(tmp_path: Path, outcome: Callable) -> None:
     for name in ("b.png", "a.png", "c.txt"):
         _picture(tmp_path / name)
-    with open_source(f"{tmp_path}/*.png") as source:
+    with closing(open_source(f"{tmp_path}/*.png")) as source:
         assert [Path(frame.source).name for frame in outcome(source).frames] == ["a.png", "b.png"]
 
 
 def test_a_name_with_brackets_that_exists_is_no_pattern(tmp_path: Path, outcome: Callable) -> None:
     path = _picture(tmp_path / "a[1].png")
-    with open_source(str(path)) as source:
+    with closing(open_source(str(path))) as source:
         assert outcome(source).frames[0].source == str(path)
 
 
@@ -76,14 +77,14 @@ def test_other_files_in_a_folder_are_counted_in_the_log(
 
 def test_several_pictures_by_name_keep_their_order(tmp_path: Path, outcome: Callable) -> None:
     paths = [_picture(tmp_path / name) for name in ("b.png", "a.png")]
-    with open_pictures("two", paths) as source:
+    with closing(open_pictures("two", paths)) as source:
         assert [frame.source for frame in outcome(source).frames] == [str(path) for path in paths]
 
 
 def test_jpegs_in_a_row_are_a_video(tmp_path: Path, outcome: Callable) -> None:
     path = _picture(tmp_path / "a.mjpeg", ".jpg")
     path.write_bytes(4 * path.read_bytes())
-    with open_source(str(path)) as source:
+    with closing(open_source(str(path))) as source:
         assert outcome(source).numbers == [0, 1, 2, 3]
 
 
@@ -96,7 +97,7 @@ def test_an_animated_gif_is_a_video(tmp_path: Path, outcome: Callable) -> None:
     animation.frames = frames
     animation.durations = np.array([100, 100, 100])
     assert cv2.imwriteanimation(str(path), animation)
-    with open_source(str(path)) as source:
+    with closing(open_source(str(path))) as source:
         assert source.moving
         assert outcome(source).numbers == [0, 1, 2]
 
@@ -131,7 +132,7 @@ def test_what_is_neither_is_an_error_that_shows_how_it_begins(tmp_path: Path) ->
 def test_a_damaged_picture_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("some text\n")
     with (
-        open_source(str(tmp_path / "a.jpg")) as source,
+        closing(open_source(str(tmp_path / "a.jpg"))) as source,
         pytest.raises(DataError, match="is not a picture"),
     ):
         list(source)

@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -56,7 +57,7 @@ def _overwrite_frames(path: Path, first: int, count: int) -> None:
 def test_every_frame_comes_once_in_order_with_its_time(
     tmp_path: Path, make_video: Callable, outcome: Callable, name: str, fourcc: str
 ) -> None:
-    with _open(make_video(tmp_path / name, fourcc)) as video:
+    with closing(_open(make_video(tmp_path / name, fourcc))) as video:
         assert (video.live, video.moving, video.frames_per_s) == (False, True, RATE)
         result = outcome(video)
     assert result.numbers == list(range(NUM_FRAMES))
@@ -75,7 +76,7 @@ def test_the_picture_is_rgb(tmp_path: Path) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (64, 48))
     writer.write(np.full((48, 64, 3), (0, 0, 255), np.uint8))  # OpenCV's order: blue, green, red
     writer.release()
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         frame = next(iter(video))
     assert frame.image_hwc[24, 32].tolist() == pytest.approx([255, 0, 0], abs=4)
 
@@ -89,7 +90,7 @@ def test_odd_sizes_are_read_as_they_are(
     done, picture = cv2.imencode(".jpg", np.full((size[1], size[0], 3), 90, np.uint8))
     assert done
     path.write_bytes(5 * picture.tobytes())
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert result.numbers == list(range(5))
     assert {frame.image_hwc.shape for frame in result.frames} == {(size[1], size[0], 3)}
@@ -100,7 +101,7 @@ def test_a_broken_frame_is_an_event_at_its_place_and_the_rest_goes_on(
 ) -> None:
     path = make_video(tmp_path / "a.mp4", "mp4v")
     _overwrite_frames(path, first=10, count=1)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert [(event.kind, event.number, event.count) for event in result.events] == [
         (EventKind.BROKEN, 10, 1)
@@ -115,7 +116,7 @@ def test_broken_frames_in_a_row_are_one_event(
 ) -> None:
     path = make_video(tmp_path / "a.mp4", "mp4v")
     _overwrite_frames(path, first=3, count=5)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert [(event.number, event.count) for event in result.events] == [(3, 5)]
     assert "frames 3 to 7" in result.events[0].reason
@@ -127,7 +128,7 @@ def test_a_long_broken_part_is_not_taken_for_the_end(
 ) -> None:
     path = make_video(tmp_path / "a.mp4", "mp4v", count=120)
     _overwrite_frames(path, first=5, count=110)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert result.numbers == [*range(5), *range(115, 120)]
     assert result.accounted() == list(range(120))
@@ -141,7 +142,7 @@ def test_a_long_broken_part_of_a_matroska_is_not_taken_for_the_end(
     for place in _places(bytes(content), VOP_START)[40:80]:  # the blocks around them stay
         content[place : place + 8] = bytes(8)
     path.write_bytes(content)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert [(event.number, event.count) for event in result.events] == [(40, 40)]
     assert result.accounted() == list(range(120))
@@ -153,7 +154,7 @@ def test_the_tail_of_an_avi_that_was_cut_off_is_counted(
     path = make_video(tmp_path / "a.avi", "MJPG")
     content = path.read_bytes()
     path.write_bytes(content[: _places(content, AVI_FRAME)[17]])
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     # Whether the last frame before the cut is given is FFmpeg's affair.
     assert result.numbers in (list(range(16)), list(range(17)))
@@ -168,7 +169,7 @@ def test_a_matroska_that_ends_far_too_early_is_reported(
     path = make_video(tmp_path / "a.mkv", "mp4v")
     content = path.read_bytes()
     path.write_bytes(content[: _places(content, VOP_START)[15]])
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert result.kinds == [EventKind.BROKEN]
     assert result.accounted() == list(range(NUM_FRAMES))
@@ -181,7 +182,7 @@ def test_a_matroska_that_ends_a_little_early_is_no_cry_of_wolf(
     path = make_video(tmp_path / "a.mkv", "mp4v", count=100)
     content = path.read_bytes()
     path.write_bytes(content[: _places(content, VOP_START)[90]])
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert len(result.frames) in (89, 90)
     assert not result.events
@@ -207,7 +208,7 @@ def test_a_trimmed_mp4_has_no_frames_missing(
     path = make_video(tmp_path / "a.mp4", "mp4v")
     _trim(path, start=0, shown=15)
     assert shown_duration_s(path) == pytest.approx(0.6)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert len(result.frames) < NUM_FRAMES - 10
     assert not result.events
@@ -219,7 +220,7 @@ def test_a_trimmed_mp4_with_a_broken_frame_reports_that_one(
     path = make_video(tmp_path / "a.mp4", "mp4v")
     _trim(path, start=0, shown=15)
     _overwrite_frames(path, first=4, count=1)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert [(event.number, event.count) for event in result.events] == [(4, 1)]
 
@@ -238,7 +239,7 @@ def test_an_mp4_whose_data_end_early_is_reported(
         struct.pack_into(">I", index, at, struct.unpack_from(">I", index, at)[0] + len(index))
     cut = _places(content, VOP_START)[20]
     path.write_bytes(content[:mdat] + index + content[mdat:cut])
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         result = outcome(video)
     assert result.kinds == [EventKind.BROKEN]
     assert 18 <= len(result.frames) <= 20
@@ -273,7 +274,10 @@ def test_a_video_without_one_decodable_frame_is_an_error(
     end = content.find(b"moov")
     content[places[0] : end] = bytes(end - places[0])
     path.write_bytes(content)
-    with _open(path) as video, pytest.raises(DataError, match=r"no frame of 'a\.mp4' can be deco"):
+    with (
+        closing(_open(path)) as video,
+        pytest.raises(DataError, match=r"no frame of 'a\.mp4' can be deco"),
+    ):
         list(video)
 
 
@@ -290,7 +294,7 @@ def test_a_name_with_spaces_a_colon_and_other_letters_is_only_a_name(
     odd = tmp_path / "http: ünï 日本 %03d.mp4"
     path.rename(odd)
     monkeypatch.chdir(tmp_path)
-    with _open(Path(odd.name)) as video:
+    with closing(_open(Path(odd.name))) as video:
         assert outcome(video).numbers == list(range(NUM_FRAMES))
 
 
@@ -305,7 +309,7 @@ def test_a_phone_held_upright_gives_upright_pictures(
     one = 1 << 16
     content[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 << 16, 0, 1 << 30)
     path.write_bytes(content)
-    with _open(path) as video:
+    with closing(_open(path)) as video:
         frame = outcome(video).frames[0]
     assert frame.image_hwc.shape == (64, 48, 3)
     # The white stripe at the left stands at the top now.
